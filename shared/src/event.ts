@@ -1,24 +1,18 @@
-import { z } from "zod";
-import { Edit } from "./edit.ts";
+import { z } from 'zod';
+import { Edit } from './edit.ts';
 
 const milliseconds = z.number().nonnegative();
 const bytes = z.int().nonnegative();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** main: the user's turn and its tool loop; auxiliary: titles, classifiers, path extraction; probe: warm-up calls. */
-export const RequestClass = z.enum([
-	"main",
-	"subagent",
-	"compaction",
-	"auxiliary",
-	"probe",
-]);
+export const RequestClass = z.enum(['main', 'subagent', 'compaction', 'auxiliary', 'probe']);
 export type RequestClass = z.infer<typeof RequestClass>;
 
 /** A block as an event shows it: text blocks whole, all others by their type alone. */
 const ViewBlock = z.looseObject({
-	type: z.string(),
-	text: z.string().optional(),
+  type: z.string(),
+  text: z.string().optional(),
 });
 
 /**
@@ -26,190 +20,175 @@ const ViewBlock = z.looseObject({
  * them; string content is shown, and may be addressed, as a list of one text block.
  */
 export const RequestView = z.looseObject({
-	/** The `system` prompt's blocks, in order: `/system/<index>`. */
-	system: z.array(ViewBlock).optional(),
-	/** The newest message that is not `role: system`: `/messages/<index>/content/<index>`. */
-	last: z
-		.looseObject({
-			pointer: z.string(),
-			role: z.string(),
-			anchor: sha256.optional(),
-			content: z.array(ViewBlock),
-		})
-		.optional(),
-	/** Each text that holds one of the rewriter's literals; `pointer` ends in `/text`. */
-	matched: z
-		.array(
-			z.looseObject({
-				label: z.string(),
-				pointer: z.string(),
-				role: z.string(),
-				anchor: sha256.optional(),
-				text: z.string(),
-			}),
-		)
-		.optional(),
+  /** The `system` prompt's blocks, in order: `/system/<index>`. */
+  system: z.array(ViewBlock).optional(),
+  /** The newest message that is not `role: system`: `/messages/<index>/content/<index>`. */
+  last: z
+    .looseObject({
+      pointer: z.string(),
+      role: z.string(),
+      anchor: sha256.optional(),
+      content: z.array(ViewBlock),
+    })
+    .optional(),
+  /** Each text that holds one of the rewriter's literals; `pointer` ends in `/text`. */
+  matched: z
+    .array(
+      z.looseObject({
+        label: z.string(),
+        pointer: z.string(),
+        role: z.string(),
+        anchor: sha256.optional(),
+        text: z.string(),
+      }),
+    )
+    .optional(),
 });
 export type RequestView = z.infer<typeof RequestView>;
 
 const exchange = {
-	/** Joins all events of one HTTP exchange. */
-	requestId: z.string(),
-	gateway: z.string(),
-	class: RequestClass,
-	profile: z.string(),
-	model: z.string().nullable(),
+  /** Joins all events of one HTTP exchange. */
+  requestId: z.string(),
+  gateway: z.string(),
+  class: RequestClass,
+  profile: z.string(),
+  model: z.string().nullable(),
 };
 
 /** What became of one rewriter's edits. */
 export const EditOutcome = z.looseObject({
-	rewriter: z.string(),
-	/**
-	 * applied; none: it had nothing to change; late: no answer in time; absent: no replica was alive; skipped: its breaker
-	 * was open; unreachable: Redis did not take the question; refused: the answer broke a rule; error: it said so itself.
-	 */
-	outcome: z.enum([
-		"applied",
-		"none",
-		"late",
-		"absent",
-		"skipped",
-		"unreachable",
-		"refused",
-		"error",
-	]),
-	operations: z.int().nonnegative(),
-	waitedMs: milliseconds,
-	reason: z.string().optional(),
+  rewriter: z.string(),
+  /**
+   * applied; none: it had nothing to change; late: no answer in time; absent: no replica was alive; skipped: its breaker
+   * was open; unreachable: Redis did not take the question; refused: the answer broke a rule; error: it said so itself.
+   */
+  outcome: z.enum(['applied', 'none', 'late', 'absent', 'skipped', 'unreachable', 'refused', 'error']),
+  operations: z.int().nonnegative(),
+  waitedMs: milliseconds,
+  reason: z.string().optional(),
 });
 export type EditOutcome = z.infer<typeof EditOutcome>;
 
 /** Token counts as the API reports them: `message_start`, overlaid by the last `message_delta`. */
 export const Usage = z.looseObject({
-	input_tokens: z.number().nullish(),
-	output_tokens: z.number().nullish(),
-	cache_creation_input_tokens: z.number().nullish(),
-	cache_read_input_tokens: z.number().nullish(),
+  input_tokens: z.number().nullish(),
+  output_tokens: z.number().nullish(),
+  cache_creation_input_tokens: z.number().nullish(),
+  cache_read_input_tokens: z.number().nullish(),
 });
 export type Usage = z.infer<typeof Usage>;
 
 const response = {
-	...exchange,
-	/** HTTP status of the upstream's answer; null when there was none. */
-	status: z.int().nullable(),
-	/** The upstream's `request-id` header: the client's transcript carries it too. */
-	upstreamRequestId: z.string().nullable(),
-	responseId: z.string().nullable(),
-	stopReason: z.string().nullable(),
-	usage: Usage.nullable(),
-	/** The answer's text blocks in order, joined by a blank line; at most 16 KiB. */
-	text: z.string(),
-	textTruncated: z.boolean(),
-	toolUses: z.array(z.looseObject({ id: z.string(), name: z.string() })),
-	firstByteMs: milliseconds.nullable(),
-	durationMs: milliseconds,
-	bytes,
+  ...exchange,
+  /** HTTP status of the upstream's answer; null when there was none. */
+  status: z.int().nullable(),
+  /** The upstream's `request-id` header: the client's transcript carries it too. */
+  upstreamRequestId: z.string().nullable(),
+  responseId: z.string().nullable(),
+  stopReason: z.string().nullable(),
+  usage: Usage.nullable(),
+  /** The answer's text blocks in order, joined by a blank line; at most 16 KiB. */
+  text: z.string(),
+  textTruncated: z.boolean(),
+  toolUses: z.array(z.looseObject({ id: z.string(), name: z.string() })),
+  firstByteMs: milliseconds.nullable(),
+  durationMs: milliseconds,
+  bytes,
 };
 
 /** The data of every event type. A field that is not listed here passes through: newer writers, older readers. */
 export const EventData = {
-	"request.received": z.looseObject({
-		...exchange,
-		/** Where rewriters answer. */
-		replyStream: z.string(),
-		/** Who is waited for, and how long at most, counted from the entry's id. */
-		awaited: z.array(
-			z.looseObject({
-				rewriter: z.string(),
-				holdMs: milliseconds,
-				labels: z.array(z.string()),
-			}),
-		),
-		path: z.string(),
-		stream: z.boolean(),
-		agentId: z.string().optional(),
-		promptId: z.string().optional(),
-		/** API-side compaction instructions (`context_management.edits[].instructions`) were seen and left alone. */
-		apiCompaction: z.boolean().optional(),
-		body: z.looseObject({
-			bytes,
-			messages: z.int().nonnegative(),
-			tools: z.int().nonnegative(),
-			/** Of the body as it would be forwarded without rewriters; only when somebody is awaited. */
-			sha256: sha256.optional(),
-		}),
-		/** What the newest valid metadata block says; absent when there is none. */
-		hook: z
-			.looseObject({
-				source: z.string().optional(),
-				prompt: z.string().optional(),
-				transcriptPath: z.string().optional(),
-				sentAt: z.string().optional(),
-				machine: z.record(z.string(), z.unknown()).optional(),
-			})
-			.optional(),
-		view: RequestView.optional(),
-	}),
-	"edits.proposed": z.looseObject({
-		requestId: z.string(),
-		rewriter: z.string(),
-		replica: z.string(),
-		/** `body.sha256` of the question, so that an answer can only ever meet the body that it was made for. */
-		bodySha256: sha256,
-		edits: z.array(Edit).max(1000),
-		/** Says that the rewriter failed; the request then goes on at once. */
-		error: z.string().optional(),
-	}),
-	"request.forwarded": z.looseObject({
-		...exchange,
-		bytesIn: bytes,
-		bytesOut: bytes,
-		/** Metadata blocks that were cut, the history's included. */
-		metadataBlocks: z.int().nonnegative(),
-		/** Durable edits that were replayed from the ledger. */
-		replayed: z.int().nonnegative(),
-		edits: z.array(EditOutcome),
-		/** The newest human message's anchor. */
-		anchor: sha256.optional(),
-		heldMs: milliseconds,
-	}),
-	"response.completed": z.looseObject(response),
-	"response.failed": z.looseObject({
-		...response,
-		endReason: z.enum([
-			"client_closed",
-			"upstream_aborted",
-			"upstream_error",
-			"timeout",
-			"shutdown",
-		]),
-		/** `error.type` of the API, or the system's error code (`ECONNREFUSED`). Never the message: it may quote a key. */
-		errorType: z.string().nullable(),
-	}),
-	"rewriter.bypassed": z.looseObject({
-		requestId: z.string(),
-		rewriter: z.string(),
-		outcome: z.string(),
-		waitedMs: milliseconds,
-		reason: z.string().optional(),
-	}),
-	"identity.lost": z.looseObject({
-		requestId: z.string(),
-		rewriter: z.string(),
-		labels: z.array(z.string()),
-		waitedMs: milliseconds,
-		reason: z.string(),
-	}),
-	"compaction.unrecognised": z.looseObject({
-		requestId: z.string(),
-		reason: z.string(),
-		/** The first characters of the last text block: what a new signature has to match. */
-		opening: z.string(),
-	}),
-	"spool.full": z.looseObject({
-		gateway: z.string(),
-		dropped: z.int().positive(),
-	}),
+  'request.received': z.looseObject({
+    ...exchange,
+    /** Where rewriters answer. */
+    replyStream: z.string(),
+    /** Who is waited for, and how long at most, counted from the entry's id. */
+    awaited: z.array(
+      z.looseObject({
+        rewriter: z.string(),
+        holdMs: milliseconds,
+        labels: z.array(z.string()),
+      }),
+    ),
+    path: z.string(),
+    stream: z.boolean(),
+    agentId: z.string().optional(),
+    promptId: z.string().optional(),
+    /** API-side compaction instructions (`context_management.edits[].instructions`) were seen and left alone. */
+    apiCompaction: z.boolean().optional(),
+    body: z.looseObject({
+      bytes,
+      messages: z.int().nonnegative(),
+      tools: z.int().nonnegative(),
+      /** Of the body as it would be forwarded without rewriters; only when somebody is awaited. */
+      sha256: sha256.optional(),
+    }),
+    /** What the newest valid metadata block says; absent when there is none. */
+    hook: z
+      .looseObject({
+        source: z.string().optional(),
+        prompt: z.string().optional(),
+        transcriptPath: z.string().optional(),
+        sentAt: z.string().optional(),
+        machine: z.record(z.string(), z.unknown()).optional(),
+      })
+      .optional(),
+    view: RequestView.optional(),
+  }),
+  'edits.proposed': z.looseObject({
+    requestId: z.string(),
+    rewriter: z.string(),
+    replica: z.string(),
+    /** `body.sha256` of the question, so that an answer can only ever meet the body that it was made for. */
+    bodySha256: sha256,
+    edits: z.array(Edit).max(1000),
+    /** Says that the rewriter failed; the request then goes on at once. */
+    error: z.string().optional(),
+  }),
+  'request.forwarded': z.looseObject({
+    ...exchange,
+    bytesIn: bytes,
+    bytesOut: bytes,
+    /** Metadata blocks that were cut, the history's included. */
+    metadataBlocks: z.int().nonnegative(),
+    /** Durable edits that were replayed from the ledger. */
+    replayed: z.int().nonnegative(),
+    edits: z.array(EditOutcome),
+    /** The newest human message's anchor. */
+    anchor: sha256.optional(),
+    heldMs: milliseconds,
+  }),
+  'response.completed': z.looseObject(response),
+  'response.failed': z.looseObject({
+    ...response,
+    endReason: z.enum(['client_closed', 'upstream_aborted', 'upstream_error', 'timeout', 'shutdown']),
+    /** `error.type` of the API, or the system's error code (`ECONNREFUSED`). Never the message: it may quote a key. */
+    errorType: z.string().nullable(),
+  }),
+  'rewriter.bypassed': z.looseObject({
+    requestId: z.string(),
+    rewriter: z.string(),
+    outcome: z.string(),
+    waitedMs: milliseconds,
+    reason: z.string().optional(),
+  }),
+  'identity.lost': z.looseObject({
+    requestId: z.string(),
+    rewriter: z.string(),
+    labels: z.array(z.string()),
+    waitedMs: milliseconds,
+    reason: z.string(),
+  }),
+  'compaction.unrecognised': z.looseObject({
+    requestId: z.string(),
+    reason: z.string(),
+    /** The first characters of the last text block: what a new signature has to match. */
+    opening: z.string(),
+  }),
+  'spool.full': z.looseObject({
+    gateway: z.string(),
+    dropped: z.int().positive(),
+  }),
 } as const;
 
 export type EventType = keyof typeof EventData;
@@ -217,71 +196,71 @@ export type DataOf<Type extends EventType> = z.infer<(typeof EventData)[Type]>;
 
 /** The stream of each event type, without the key prefix. `edits` is one stream a gateway: `edits:<gateway>`. */
 export const STREAM_OF = {
-	"request.received": "requests",
-	"edits.proposed": "edits",
-	"request.forwarded": "responses",
-	"response.completed": "responses",
-	"response.failed": "responses",
-	"rewriter.bypassed": "alerts",
-	"identity.lost": "alerts",
-	"compaction.unrecognised": "alerts",
-	"spool.full": "alerts",
+  'request.received': 'requests',
+  'edits.proposed': 'edits',
+  'request.forwarded': 'responses',
+  'response.completed': 'responses',
+  'response.failed': 'responses',
+  'rewriter.bypassed': 'alerts',
+  'identity.lost': 'alerts',
+  'compaction.unrecognised': 'alerts',
+  'spool.full': 'alerts',
 } as const satisfies Record<EventType, string>;
 export type StreamName = (typeof STREAM_OF)[EventType];
 
 /** How many entries each stream keeps, approximately (`MAXLEN ~`). */
 export const KEEP = {
-	requests: 2_000,
-	edits: 2_000,
-	responses: 20_000,
-	alerts: 5_000,
-	"dead-letters": 5_000,
+  requests: 2_000,
+  edits: 2_000,
+  responses: 20_000,
+  alerts: 5_000,
+  'dead-letters': 5_000,
 } as const;
 
 /** What a handler returns: the facts of an event. The run loop or the publisher adds the envelope. */
 export type Draft = {
-	[Type in EventType]: {
-		type: Type;
-		data: DataOf<Type>;
-		/** Session id. */
-		subject: string;
-		/** The key to write to, where the type alone does not say it (`edits.proposed`). */
-		stream?: string;
-	};
+  [Type in EventType]: {
+    type: Type;
+    data: DataOf<Type>;
+    /** Session id. */
+    subject: string;
+    /** The key to write to, where the type alone does not say it (`edits.proposed`). */
+    stream?: string;
+  };
 }[EventType];
 
 /** An event with its envelope: the CloudEvents 1.0 attributes, unprefixed, and `data`. */
 export type LoomEvent<Type extends EventType = EventType> = {
-	[T in Type]: {
-		type: T;
-		/** Unique together with `source`; the same on every retry, so consumers drop repetitions by it. */
-		id: string;
-		source: string;
-		subject: string;
-		/** RFC 3339, UTC. */
-		time: string;
-		traceparent: string;
-		tracestate?: string | undefined;
-		data: DataOf<T>;
-	};
+  [T in Type]: {
+    type: T;
+    /** Unique together with `source`; the same on every retry, so consumers drop repetitions by it. */
+    id: string;
+    source: string;
+    subject: string;
+    /** RFC 3339, UTC. */
+    time: string;
+    traceparent: string;
+    tracestate?: string | undefined;
+    data: DataOf<T>;
+  };
 }[Type];
 
 /** An entry that is no event of ours: expected, got and where. Never retried. */
 export class InvalidEventError extends Error {
-	override name = "InvalidEventError";
+  override name = 'InvalidEventError';
 }
 
 const Envelope = z.object({
-	specversion: z.literal("1.0"),
-	id: z.string().min(1).max(256),
-	source: z.string().min(1),
-	type: z.string().min(1),
-	subject: z.string(),
-	time: z.string(),
-	datacontenttype: z.literal("application/json"),
-	traceparent: z.string(),
-	tracestate: z.string().optional(),
-	data: z.string(),
+  specversion: z.literal('1.0'),
+  id: z.string().min(1).max(256),
+  source: z.string().min(1),
+  type: z.string().min(1),
+  subject: z.string(),
+  time: z.string(),
+  datacontenttype: z.literal('application/json'),
+  traceparent: z.string(),
+  tracestate: z.string().optional(),
+  data: z.string(),
 });
 
 /**
@@ -291,31 +270,12 @@ const Envelope = z.object({
  * encodeEvent(event); // ['specversion', '1.0', 'id', '0197…', 'type', 'request.received', …, 'data', '{"requestId":…}']
  */
 export function encodeEvent(event: LoomEvent): string[] {
-	const { type, id, source, subject, time, traceparent, tracestate, data } =
-		event;
-	const fields = [
-		"specversion",
-		"1.0",
-		"id",
-		id,
-		"source",
-		source,
-		"type",
-		type,
-		"subject",
-		subject,
-		"time",
-		time,
-	];
-	fields.push(
-		"datacontenttype",
-		"application/json",
-		"traceparent",
-		traceparent,
-	);
-	if (tracestate) fields.push("tracestate", tracestate);
-	fields.push("data", JSON.stringify(data));
-	return fields;
+  const { type, id, source, subject, time, traceparent, tracestate, data } = event;
+  const fields = ['specversion', '1.0', 'id', id, 'source', source, 'type', type, 'subject', subject, 'time', time];
+  fields.push('datacontenttype', 'application/json', 'traceparent', traceparent);
+  if (tracestate) fields.push('tracestate', tracestate);
+  fields.push('data', JSON.stringify(data));
+  return fields;
 }
 
 /**
@@ -324,49 +284,32 @@ export function encodeEvent(event: LoomEvent): string[] {
  * @param fields the flat list of names and values, as ioredis gives it
  */
 export function decodeEvent(fields: string[]): LoomEvent {
-	const record: Record<string, string> = {};
-	for (let at = 0; at + 1 < fields.length; at += 2)
-		record[fields[at] as string] = fields[at + 1] as string;
+  const record: Record<string, string> = {};
+  for (let at = 0; at + 1 < fields.length; at += 2) record[fields[at] as string] = fields[at + 1] as string;
 
-	const envelope = Envelope.safeParse(record);
-	if (!envelope.success)
-		throw new InvalidEventError(
-			`expected a CloudEvents 1.0 entry, got ${describe(envelope.error)}`,
-		);
-	const {
-		type,
-		data,
-		specversion: _,
-		datacontenttype: __,
-		...attributes
-	} = envelope.data;
-	if (!isEventType(type))
-		throw new InvalidEventError(
-			`expected a known event type, got ${JSON.stringify(type)}`,
-		);
+  const envelope = Envelope.safeParse(record);
+  if (!envelope.success)
+    throw new InvalidEventError(`expected a CloudEvents 1.0 entry, got ${describe(envelope.error)}`);
+  const { type, data, specversion: _, datacontenttype: __, ...attributes } = envelope.data;
+  if (!isEventType(type)) throw new InvalidEventError(`expected a known event type, got ${JSON.stringify(type)}`);
 
-	let json: unknown;
-	try {
-		json = JSON.parse(data);
-	} catch (error) {
-		throw new InvalidEventError(`expected JSON in the data of ${type}`, {
-			cause: error,
-		});
-	}
-	const parsed = EventData[type].safeParse(json);
-	if (!parsed.success)
-		throw new InvalidEventError(
-			`expected the data of ${type}, got ${describe(parsed.error)}`,
-		);
-	return { ...attributes, type, data: parsed.data } as LoomEvent;
+  let json: unknown;
+  try {
+    json = JSON.parse(data);
+  } catch (error) {
+    throw new InvalidEventError(`expected JSON in the data of ${type}`, {
+      cause: error,
+    });
+  }
+  const parsed = EventData[type].safeParse(json);
+  if (!parsed.success) throw new InvalidEventError(`expected the data of ${type}, got ${describe(parsed.error)}`);
+  return { ...attributes, type, data: parsed.data } as LoomEvent;
 }
 
 export function isEventType(type: string): type is EventType {
-	return Object.hasOwn(EventData, type);
+  return Object.hasOwn(EventData, type);
 }
 
 function describe(error: z.ZodError): string {
-	return error.issues
-		.map((issue) => `${issue.path.join(".") || "entry"}: ${issue.message}`)
-		.join("; ");
+  return error.issues.map((issue) => `${issue.path.join('.') || 'entry'}: ${issue.message}`).join('; ');
 }

@@ -1,28 +1,28 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
-import { z } from "zod";
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { z } from 'zod';
 
 /** Marks the one-line JSON object that the client's hook puts into a request for Loom, and Loom cuts out again. */
-export const CANARY = "LOOM_METADATA_UlVCQkVSRFVDSw";
+export const CANARY = 'LOOM_METADATA_UlVCQkVSRFVDSw';
 
 /** The longest block, characters: the client cuts hook context above 10,000. */
 export const MAX_METADATA_LENGTH = 8_000;
 
 /** Everything but the canary is optional: a hook of another version, or a part that could not be read, is no fault. */
 export const Metadata = z.looseObject({
-	canary: z.literal(CANARY),
-	v: z.number().optional(),
-	session_id: z.string().optional(),
-	trace_id: z.string().optional(),
-	traceparent: z.string().optional(),
-	prompt_id: z.string().optional(),
-	prompt: z.string().optional(),
-	transcript_path: z.string().optional(),
-	/** The profile that the session runs under, such as `alpha`. */
-	source: z.string().optional(),
-	machine: z.record(z.string(), z.unknown()).optional(),
-	sent_at: z.string().optional(),
-	/** HMAC-SHA256, hex, over the line without this member; always the last one. */
-	sig: z.string().optional(),
+  canary: z.literal(CANARY),
+  v: z.number().optional(),
+  session_id: z.string().optional(),
+  trace_id: z.string().optional(),
+  traceparent: z.string().optional(),
+  prompt_id: z.string().optional(),
+  prompt: z.string().optional(),
+  transcript_path: z.string().optional(),
+  /** The profile that the session runs under, such as `alpha`. */
+  source: z.string().optional(),
+  machine: z.record(z.string(), z.unknown()).optional(),
+  sent_at: z.string().optional(),
+  /** HMAC-SHA256, hex, over the line without this member; always the last one. */
+  sig: z.string().optional(),
 });
 export type Metadata = z.infer<typeof Metadata>;
 
@@ -31,35 +31,27 @@ export type Metadata = z.infer<typeof Metadata>;
  *
  * @param secret signs the block (`LOOM_HOOK_SECRET`)
  */
-export function formatMetadata(
-	fields: Omit<Metadata, "canary" | "sig">,
-	secret?: string,
-): string {
-	const room = MAX_METADATA_LENGTH - (secret ? 80 : 0);
-	let line = JSON.stringify({ canary: CANARY, ...fields });
-	while (line.length > room && fields.prompt) {
-		const excess = Math.max(1, line.length - room);
-		const prompt = fields.prompt
-			.slice(0, Math.max(0, fields.prompt.length - excess))
-			.toWellFormed();
-		fields = { ...fields, prompt };
-		line = JSON.stringify({ canary: CANARY, ...fields });
-	}
-	if (!secret) return line;
-	return `${line.slice(0, -1)},"sig":"${sign(line, secret)}"}`;
+export function formatMetadata(fields: Omit<Metadata, 'canary' | 'sig'>, secret?: string): string {
+  const room = MAX_METADATA_LENGTH - (secret ? 80 : 0);
+  let line = JSON.stringify({ canary: CANARY, ...fields });
+  while (line.length > room && fields.prompt) {
+    const excess = Math.max(1, line.length - room);
+    const prompt = fields.prompt.slice(0, Math.max(0, fields.prompt.length - excess)).toWellFormed();
+    fields = { ...fields, prompt };
+    line = JSON.stringify({ canary: CANARY, ...fields });
+  }
+  if (!secret) return line;
+  return `${line.slice(0, -1)},"sig":"${sign(line, secret)}"}`;
 }
 
 /** Whether a line that `formatMetadata` wrote bears the signature of this secret. */
 export function isSignedWith(line: string, secret: string): boolean {
-	const match = /,"sig":"([0-9a-f]{64})"\}$/.exec(line);
-	if (!match) return false;
-	const expected = sign(`${line.slice(0, match.index)}}`, secret);
-	return timingSafeEqual(
-		Buffer.from(match[1] as string),
-		Buffer.from(expected),
-	);
+  const match = /,"sig":"([0-9a-f]{64})"\}$/.exec(line);
+  if (!match) return false;
+  const expected = sign(`${line.slice(0, match.index)}}`, secret);
+  return timingSafeEqual(Buffer.from(match[1] as string), Buffer.from(expected));
 }
 
 function sign(line: string, secret: string): string {
-	return createHmac("sha256", secret).update(line).digest("hex");
+  return createHmac('sha256', secret).update(line).digest('hex');
 }

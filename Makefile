@@ -1,0 +1,55 @@
+# Loom's verbs. Each installs what it needs the first time and says nothing about it afterwards.
+
+ARCH := $(shell uname -m | sed 's/x86_64/x64/; s/aarch64/arm64/')
+NODE_BIN := .tools/node_modules/node-linux-$(ARCH)/bin
+
+# Node 22.18 and later run TypeScript as it is, and say so.
+NODE_READY := $(shell node -e 'process.exit(process.features.typescript ? 0 : 1)' 2>/dev/null && echo yes)
+ifeq ($(NODE_READY),yes)
+node :=
+else
+node := $(NODE_BIN)/node
+export PATH := $(CURDIR)/$(NODE_BIN):$(PATH)
+endif
+
+INSTALLED := node_modules/.loom-installed
+MANIFESTS := package.json .npmrc $(wildcard shared/package.json services/*/package.json)
+
+.DEFAULT_GOAL := help
+.PHONY: help up down test check demo bench redis
+
+help: ## List the verbs
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || sed -n 's/^\([a-z]*\):.*## /make \1  /p' Makefile
+
+up: $(INSTALLED) $(if $(REDIS_URL),,redis) ## Run Redis and all services in the foreground; Ctrl-C drains
+	@exec node deploy/up.ts $(ARGS)
+
+down: $(INSTALLED) ## End what `make up` runs elsewhere or left behind
+	@exec node deploy/down.ts $(ARGS)
+
+test: $(INSTALLED) redis ## Run every test, on a real Redis; ARGS go to jest
+	@npm test --silent -- $(ARGS)
+
+check: $(INSTALLED) ## Types, lint, format, unused code
+	@npm run check --silent
+
+demo: $(INSTALLED) redis ## Show a canned conversation through the whole stack; no key needed
+	@exec node deploy/demo/main.ts $(ARGS)
+
+bench: $(INSTALLED) redis ## Measure what Loom adds to a request
+	@exec node deploy/bench/main.ts $(ARGS)
+
+redis:
+	@command -v redis-server >/dev/null || sh deploy/redis/install.sh
+
+# The visible root holds no lock file; npm wants it there, so it gets a copy that git ignores.
+$(INSTALLED): deploy/package-lock.json $(MANIFESTS) | $(node)
+	@command -v npm >/dev/null || { echo 'npm is missing: install Node 24 (or any Node with npm) and run make again' >&2; exit 1; }
+	@cp deploy/package-lock.json package-lock.json
+	@npm ci --no-progress --loglevel=error >/dev/null
+	@touch $@
+
+$(NODE_BIN)/node:
+	@case $(ARCH) in x64|arm64) ;; *) echo 'Loom needs a 64-bit system (x86_64 or aarch64), this one is $(ARCH); on a Raspberry Pi install the 64-bit OS' >&2; exit 1 ;; esac
+	@command -v npm >/dev/null || { echo 'Node 22.18 or later is missing, and so is npm to fetch it: install Node 24, or the package npm, and run make again' >&2; exit 1; }
+	@npm install --prefix .tools --no-save --no-package-lock --no-progress --loglevel=error node-linux-$(ARCH)@24 >/dev/null

@@ -1,0 +1,71 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+
+/** Redis did not answer in time. */
+export class RedisUnreachableError extends Error {
+  override name = 'RedisUnreachableError';
+}
+
+/**
+ * Waits until Redis answers PING.
+ *
+ * @param withinMs milliseconds; then RedisUnreachableError, with the last fault as its cause
+ */
+export async function redisAnswers(url: string, withinMs: number, stop: AbortSignal): Promise<void> {
+  const redis = new Redis(url, { maxRetriesPerRequest: null, retryStrategy: () => 50 });
+  let fault: Error | undefined;
+  redis.on('error', (error) => {
+    fault = error;
+  });
+  const bound = AbortSignal.any([stop, AbortSignal.timeout(withinMs)]);
+  const close = () => redis.disconnect();
+  bound.addEventListener('abort', close);
+  try {
+    bound.throwIfAborted();
+    await redis.ping();
+  } catch (error) {
+    stop.throwIfAborted();
+    // The host alone: the URL may hold a password.
+    const where = new URL(url).host;
+    const reason = fault?.message ?? 'no answer';
+    throw new RedisUnreachableError(`Redis at ${where} does not answer: ${reason}`, { cause: error });
+  } finally {
+    bound.removeEventListener('abort', close);
+    close();
+  }
+}
+
+/**
+ * Polls the gateway's `/readyz` until it answers 200.
+ *
+ * @param patienceMs after so long, `onWait` is told once what the gateway says; the polling goes on
+ */
+export async function gatewayIsReady(
+  url: string,
+  { patienceMs, onWait }: { patienceMs: number; onWait: (reason: string) => void },
+  stop: AbortSignal,
+): Promise<void> {
+  const patience = performance.now() + patienceMs;
+  let told = false;
+  for (;;) {
+    const fault = await findFault(url, stop);
+    stop.throwIfAborted();
+    if (fault === undefined) return;
+    if (!told && performance.now() > patience) {
+      onWait(fault);
+      told = true;
+    }
+    await delay(200, undefined, { signal: stop });
+  }
+}
+
+async function findFault(url: string, stop: AbortSignal): Promise<string | undefined> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.any([stop, AbortSignal.timeout(2_000)]) });
+    const body = await response.text();
+    return response.ok ? undefined : `${response.status} ${body.slice(0, 300)}`;
+  } catch (error) {
+    // Nobody listens yet, or it does not answer: that is what is asked for.
+    return `${url} does not answer (${String((error as Error).cause ?? error)})`;
+  }
+}

@@ -1,0 +1,45 @@
+import type { Streams } from '@loom/shared';
+import express, { type Express } from 'express';
+import type { EditHolds } from './edit-holds.ts';
+import type { Metrics } from './metrics.ts';
+import type { RewriterRegistry } from './rewriter-registry.ts';
+import type { Spool } from './spool.ts';
+
+export interface AdminOptions {
+  streams: Streams;
+  registry: RewriterRegistry;
+  holds: EditHolds;
+  spool: Spool;
+  metrics: Metrics;
+  expectedRewriters: string[];
+}
+
+/**
+ * `/healthz`: the process serves. `/readyz`: 200 when Redis answers and the expected rewriters are alive, else 503 with
+ * the reasons; requests are forwarded in either case. `/metrics`: Prometheus text.
+ */
+export function createAdminApp({ streams, registry, holds, spool, metrics, expectedRewriters }: AdminOptions): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.get('/healthz', (_, response) => {
+    response.json({ status: 'ok' });
+  });
+  app.get('/readyz', async (_, response) => {
+    const reasons: string[] = [];
+    const isRedisReachable = await streams.redis.ping().then(
+      () => true,
+      () => false,
+    );
+    if (!isRedisReachable) reasons.push('Redis does not answer: events go to the spool, nothing new is edited');
+    for (const name of expectedRewriters) {
+      if (!registry.isLive(name)) reasons.push(`${name} has not announced itself: requests go out without its edits`);
+    }
+    for (const name of holds.openBreakers) reasons.push(`${name} did not answer in time: it is skipped for up to 15 s`);
+    if (spool.pending > 0) reasons.push(`${spool.pending} events wait in the spool`);
+    response
+      .status(reasons.length === 0 ? 200 : 503)
+      .json({ status: reasons.length === 0 ? 'ready' : 'degraded', reasons });
+  });
+  app.get('/metrics', (request, response) => metrics.exporter.getMetricsRequestHandler(request, response));
+  return app;
+}

@@ -1,0 +1,30 @@
+import type { ServerResponse } from 'node:http';
+
+/**
+ * Loom's own failures, in the shape of the API's errors, so that the client reads them as it reads the API's. The header
+ * `x-loom-error` tells them apart from the upstream's.
+ */
+export interface LoomFailure {
+  status: number;
+  /** `error.type` as the API documents them. */
+  type: string;
+  /** For `x-loom-error`. */
+  code: string;
+  /** Expected, got, where. */
+  message: string;
+}
+
+/** Answers with a failure of Loom's own; a response that has begun can only be cut. */
+export function sendFailure(response: ServerResponse, { status, type, code, message }: LoomFailure): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const body = JSON.stringify({ type: 'error', error: { type, message: `Loom: ${message}` } });
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    'x-loom-error': code,
+  });
+  response.end(body);
+}

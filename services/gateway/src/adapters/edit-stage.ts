@@ -1,0 +1,227 @@
+import { hash } from 'node:crypto';
+import type { Draft, EditOutcome } from '@loom/shared';
+import { scrub } from '@loom/shared/redaction.ts';
+import type { Context } from '@opentelemetry/api';
+import { applyEdits, type ShownBlocks, showBlocks } from '../core/apply-edits.ts';
+import type { BodyTree, Message } from '../core/body-tree.ts';
+import { type Headers, PASSTHROUGH } from '../core/identity.ts';
+import { replayLedger } from '../core/ledger.ts';
+import { matchWants, type Question } from '../core/match-wants.ts';
+import { describeRequest, type Placed, type ReadRequest } from '../core/messages-request.ts';
+import { renderBody } from '../core/splice.ts';
+import { viewFor } from '../core/view.ts';
+import type { Answered, Asked, EditHolds } from './edit-holds.ts';
+import type { EventPublisher } from './event-publisher.ts';
+import type { LedgerStore } from './ledger-store.ts';
+import type { Metrics } from './metrics.ts';
+import type { RewriterRegistry } from './rewriter-registry.ts';
+
+/** A request on its way through the stage. */
+export interface StageRequest {
+  requestId: string;
+  path: string;
+  headers: Headers;
+  bytes: Buffer;
+  read: ReadRequest;
+  placed: Placed;
+  /** The request span's context: everything published descends from it. */
+  context: Context;
+  /** Aborts when the client has left. */
+  gone: AbortSignal;
+}
+
+/** What goes upstream, and what was done to it. */
+export interface Staged {
+  body: Uint8Array;
+  replayed: number;
+  edits: EditOutcome[];
+  heldMs: number;
+  /** Rewriters whose loss cannot be undone (`whenAbsent: wait`) and that did not get to edit. */
+  lost: { rewriter: string; labels: string[]; waitedMs: number; outcome: string }[];
+}
+
+const sha256 = (data: string | Uint8Array) => hash('sha256', data);
+
+/** Replays durable edits, publishes the request, waits for the edits it is worth waiting for, and renders the body. */
+export class EditStage {
+  readonly #gateway: string;
+  readonly #replyStream: string;
+  readonly #registry: RewriterRegistry;
+  readonly #ledger: LedgerStore;
+  readonly #holds: EditHolds;
+  readonly #publisher: EventPublisher;
+  readonly #metrics: Metrics;
+
+  constructor(options: {
+    gateway: string;
+    replyStream: string;
+    registry: RewriterRegistry;
+    ledger: LedgerStore;
+    holds: EditHolds;
+    publisher: EventPublisher;
+    metrics: Metrics;
+  }) {
+    this.#gateway = options.gateway;
+    this.#replyStream = options.replyStream;
+    this.#registry = options.registry;
+    this.#ledger = options.ledger;
+    this.#holds = options.holds;
+    this.#publisher = options.publisher;
+    this.#metrics = options.metrics;
+  }
+
+  /** For `count_tokens`: what would be billed, without asking anyone. */
+  async replay(read: ReadRequest, placed: Placed): Promise<number> {
+    const { tree, session } = read;
+    const replays = placed.class === 'main' || placed.class === 'compaction';
+    if (!tree || !session || placed.profile === PASSTHROUGH || !replays) return 0;
+    const rewriters = this.#registry.declarations.map(({ name }) => name);
+    await this.#ledger.load(session, [...placed.anchors.values()], rewriters);
+    const { replayed, missed } = replayLedger(
+      tree,
+      placed.anchors,
+      (anchor) => this.#ledger.entriesAt(session, anchor),
+      sha256,
+    );
+    this.#metrics.ledgerReplayed.add(replayed);
+    this.#metrics.ledgerMissed.add(missed);
+    return replayed;
+  }
+
+  async run(request: StageRequest): Promise<Staged> {
+    const { read, placed } = request;
+    const { tree } = read;
+    const replayed = await this.replay(read, placed);
+    const questions = tree ? this.#questions(tree, read.session, placed) : [];
+    const { asked, passed } = this.#holds.choose(questions, (question) => subjectOf(question, placed));
+    if (!tree || asked.length === 0) {
+      this.#publisher.publish(this.#received(request, [], undefined), request.context);
+      return {
+        body: tree ? renderBody(tree) : request.bytes,
+        replayed,
+        edits: passed.map(outcomeOf),
+        heldMs: 0,
+        lost: lostOf(passed),
+      };
+    }
+
+    const base = renderBody(tree);
+    const baseSha256 = sha256(base);
+    const sealed = this.#publisher.seal(this.#received(request, asked, baseSha256), request.context);
+    const startedMs = performance.now();
+    const answers = await this.#holds.ask(request.requestId, asked, sealed, request.gone);
+    const heldMs = Math.round(performance.now() - startedMs);
+    const shown = showBlocks(tree);
+    for (const answer of answers) this.#apply(tree, answer, request, { baseSha256, shown });
+    const all = [...answers, ...passed];
+    const edits = all.map(outcomeOf);
+    const isChanged = edits.some(({ outcome }) => outcome === 'applied');
+    return { body: isChanged ? renderBody(tree) : base, replayed, edits, heldMs, lost: lostOf(all) };
+  }
+
+  #questions(tree: BodyTree, session: string | undefined, placed: Placed): Question[] {
+    if (!session || placed.profile === PASSTHROUGH) return [];
+    const isAnswered = (message: Message, rewriter: string) => {
+      const anchor = placed.anchors.get(message);
+      return (
+        anchor !== undefined && this.#ledger.entriesAt(session, anchor).some((entry) => entry.rewriter === rewriter)
+      );
+    };
+    return matchWants(tree, { class: placed.class, profile: placed.profile, isAnswered }, this.#registry.declarations);
+  }
+
+  /** Applies one rewriter's answer and remembers it; the answer's outcome then says what became of it. */
+  #apply(
+    tree: BodyTree,
+    answer: Answered,
+    request: StageRequest,
+    base: { baseSha256: string; shown: ShownBlocks },
+  ): void {
+    const { question, proposal } = answer;
+    const { anchors } = request.placed;
+    const session = request.read.session as string;
+    if (!proposal) {
+      for (const message of question.messages) {
+        const anchor = anchors.get(message);
+        if (anchor) this.#ledger.recheck(session, anchor);
+      }
+      return;
+    }
+    if (proposal.error !== undefined) {
+      answer.outcome = 'error';
+      answer.reason = scrub(proposal.error.slice(0, 200));
+      return;
+    }
+    if (proposal.bodySha256 !== base.baseSha256) {
+      answer.outcome = 'refused';
+      answer.reason = 'the answer is for another body';
+      return;
+    }
+    const { name: rewriter, order } = question.rewriter;
+    const result = applyEdits(tree, proposal.edits, { rewriter, shown: base.shown, anchors, sha256 });
+    if (!result.applied) {
+      answer.outcome = 'refused';
+      answer.reason = result.reason;
+      return;
+    }
+    answer.outcome = proposal.edits.some(({ op }) => op !== 'test') ? 'applied' : 'none';
+    const durable = new Map<Message, typeof result.durable>();
+    for (const edit of result.durable) durable.set(edit.message, [...(durable.get(edit.message) ?? []), edit]);
+    for (const message of new Set([...question.messages, ...durable.keys()])) {
+      const anchor = anchors.get(message);
+      const edits = (durable.get(message) ?? []).map(({ edit }) => edit);
+      // An edit that is not durable has to be made again, and a compaction that is repeated is asked about again.
+      const isSettled = edits.length > 0 || (!result.touched.has(message) && request.placed.class === 'main');
+      if (!anchor || !isSettled) continue;
+      this.#ledger.record(session, anchor, { rewriter, order, edits });
+    }
+  }
+
+  #received(request: StageRequest, asked: Asked[], baseSha256: string | undefined): Draft {
+    const { read, placed, headers, bytes, path, requestId } = request;
+    const description = describeRequest(read, headers, bytes.length);
+    const questions = asked.map(({ question }) => question);
+    return {
+      type: 'request.received',
+      subject: read.session ?? '',
+      data: {
+        ...description,
+        requestId,
+        gateway: this.#gateway,
+        class: placed.class,
+        profile: placed.profile,
+        replyStream: this.#replyStream,
+        awaited: asked.map(({ question, holdMs }) => ({
+          rewriter: question.rewriter.name,
+          holdMs,
+          labels: question.labels,
+        })),
+        path,
+        body: { ...description.body, ...(baseSha256 && { sha256: baseSha256 }) },
+        ...(read.tree && asked.length > 0 && { view: viewFor(read.tree, questions, placed.anchors) }),
+      },
+    };
+  }
+}
+
+function subjectOf({ labels, messages }: Question, { anchors }: Placed): string {
+  return [...labels, ...messages.map((message) => anchors.get(message) ?? '')].join(' ');
+}
+
+function outcomeOf({ question, outcome, waitedMs, proposal, reason }: Answered): EditOutcome {
+  const operations = outcome === 'applied' ? (proposal?.edits.filter(({ op }) => op !== 'test').length ?? 0) : 0;
+  return { rewriter: question.rewriter.name, outcome, operations, waitedMs, ...(reason !== undefined && { reason }) };
+}
+
+function lostOf(answers: Answered[]): Staged['lost'] {
+  return answers
+    .filter(
+      ({ question, outcome }) => question.rewriter.whenAbsent === 'wait' && outcome !== 'applied' && outcome !== 'none',
+    )
+    .map(({ question, outcome, waitedMs }) => ({
+      rewriter: question.rewriter.name,
+      labels: question.labels,
+      waitedMs,
+      outcome,
+    }));
+}

@@ -1,0 +1,96 @@
+import type { Draft, Logger, Streams } from '@loom/shared';
+import type { Context } from '@opentelemetry/api';
+import { ROOT_CONTEXT } from '@opentelemetry/api';
+import type { Metrics } from './metrics.ts';
+import type { Spool } from './spool.ts';
+
+type SealedEvent = ReturnType<Streams['seal']>;
+
+/**
+ * Publishes events without ever being in the way: what Redis does not take goes to the spool, and from there to Redis
+ * when it is back.
+ */
+export class EventPublisher {
+  readonly #streams: Streams;
+  readonly #spool: Spool;
+  readonly #metrics: Metrics;
+  readonly #log: Logger;
+  readonly #gateway: string;
+  readonly #retry: NodeJS.Timeout;
+  readonly #inFlight = new Set<Promise<void>>();
+
+  constructor(options: { streams: Streams; spool: Spool; metrics: Metrics; log: Logger; gateway: string }) {
+    this.#streams = options.streams;
+    this.#spool = options.spool;
+    this.#metrics = options.metrics;
+    this.#log = options.log;
+    this.#gateway = options.gateway;
+    this.#streams.onReady(() => void this.#drain());
+    // A Redis that refuses writes (full, read-only) never says "ready" again: ask it now and then.
+    this.#retry = setInterval(() => void this.#drain(), 5_000);
+    this.#retry.unref();
+  }
+
+  /** Publishes a fact; returns at once and never throws. */
+  publish(draft: Draft, parent: Context): void {
+    this.deliver(this.#streams.seal(draft, parent));
+  }
+
+  /** Adds the envelope to a fact that `send` or `deliver` publishes. */
+  seal(draft: Draft, parent: Context): SealedEvent {
+    return this.#streams.seal(draft, parent);
+  }
+
+  /** Publishes a sealed event now; rejects when Redis does not take it, and then nothing is spooled. */
+  async send(sealed: SealedEvent): Promise<void> {
+    await this.#streams.append([sealed]);
+  }
+
+  /** Publishes a sealed event, by way of the spool if need be. */
+  deliver(sealed: SealedEvent): void {
+    if (!this.#streams.connected || !this.#spool.isEmpty) {
+      this.spool(sealed);
+      return;
+    }
+    const sent: Promise<void> = this.#streams
+      .append([sealed])
+      .catch(() => this.spool(sealed))
+      .finally(() => this.#inFlight.delete(sent));
+    this.#inFlight.add(sent);
+  }
+
+  spool(sealed: SealedEvent): void {
+    const { key, fields, keep } = sealed;
+    const droppedBefore = this.#spool.dropped;
+    this.#spool.add({ key, fields, keep });
+    this.#metrics.spooled.add(1);
+    this.#metrics.spoolDropped.add(this.#spool.dropped - droppedBefore);
+  }
+
+  /** Waits until everything that was published is in Redis or in the spool. */
+  async close(): Promise<void> {
+    clearInterval(this.#retry);
+    await Promise.all(this.#inFlight);
+  }
+
+  async #drain(): Promise<void> {
+    if (!this.#streams.connected || (this.#spool.isEmpty && this.#spool.dropped === 0)) return;
+    const waiting = this.#spool.pending;
+    try {
+      await this.#spool.drain((entries) => this.#streams.append(entries));
+    } catch (error) {
+      // Redis is away again, or still refuses: the entries stay where they are, the next round tries again.
+      this.#log.debug('the spool could not be drained', { error });
+      return;
+    }
+    if (waiting > 0) this.#log.info('events of the outage are published', { entries: waiting });
+    const { dropped } = this.#spool;
+    if (dropped === 0) return;
+    this.#spool.dropped = 0;
+    this.#log.error('the spool was full: events were dropped', { dropped });
+    this.publish(
+      { type: 'spool.full', subject: this.#gateway, data: { gateway: this.#gateway, dropped } },
+      ROOT_CONTEXT,
+    );
+  }
+}

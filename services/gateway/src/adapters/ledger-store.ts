@@ -1,0 +1,135 @@
+import type { Logger, Streams } from '@loom/shared';
+import { LRUCache } from 'lru-cache';
+import { LedgerEntry } from '../core/ledger.ts';
+import type { BoundedReads } from './bounded-reads.ts';
+
+const KEEP_SECONDS = 30 * 24 * 3600;
+const MAX_SESSIONS = 1_000;
+const CATCH_UP_MS = 1_000;
+const MAX_UNWRITTEN = 10_000;
+
+interface SessionLedger {
+  /** By anchor, then by rewriter. */
+  entries: Map<string, Map<string, LedgerEntry>>;
+  /** Anchors that Redis was asked about. */
+  known: Set<string>;
+  isLoaded: boolean;
+}
+
+/**
+ * The record of durable edits: memory first, the hash `<prefix>:ledger:<session>` (fields `<anchor>:<rewriter>`) for
+ * restarts and other gateways. While Redis is away memory serves, and what it did not take is written later.
+ */
+export class LedgerStore {
+  readonly #sessions = new LRUCache<string, SessionLedger>({ max: MAX_SESSIONS });
+  readonly #unwritten = new Map<string, { session: string; anchor: string; entry: LedgerEntry }>();
+  readonly #streams: Streams;
+  readonly #reads: BoundedReads;
+  readonly #log: Logger;
+  readonly #catchUp: NodeJS.Timeout;
+
+  constructor(streams: Streams, reads: BoundedReads, log: Logger) {
+    this.#streams = streams;
+    this.#reads = reads;
+    this.#log = log;
+    this.#catchUp = setInterval(() => void this.#writeAll(), CATCH_UP_MS);
+    this.#catchUp.unref();
+  }
+
+  close(): void {
+    clearInterval(this.#catchUp);
+  }
+
+  /** Brings what Redis knows about these anchors into memory; one read of at most 50 ms, none when all are known. */
+  async load(session: string, anchors: string[], rewriters: string[]): Promise<void> {
+    const ledger = this.#ledger(session);
+    const unknown = anchors.filter((anchor) => !ledger.known.has(anchor));
+    if (unknown.length === 0) return;
+    const key = this.#key(session);
+    if (!ledger.isLoaded) {
+      const replies = await this.#reads.read((pipeline) => pipeline.hgetall(key));
+      if (!replies) return;
+      for (const [field, value] of Object.entries((replies[0] ?? {}) as Record<string, string>))
+        this.#take(ledger, field, value);
+      ledger.isLoaded = true;
+    } else if (rewriters.length > 0) {
+      const fields = unknown.flatMap((anchor) => rewriters.map((rewriter) => `${anchor}:${rewriter}`));
+      const replies = await this.#reads.read((pipeline) => pipeline.hmget(key, ...fields));
+      if (!replies) return;
+      const values = (replies[0] ?? []) as (string | null)[];
+      for (const [index, field] of fields.entries()) this.#take(ledger, field, values[index] ?? null);
+    }
+    for (const anchor of unknown) ledger.known.add(anchor);
+  }
+
+  entriesAt(session: string, anchor: string): LedgerEntry[] {
+    return [...(this.#sessions.get(session)?.entries.get(anchor)?.values() ?? [])];
+  }
+
+  /** Remembers what a rewriter answered about a message; the first answer stays. */
+  record(session: string, anchor: string, entry: LedgerEntry): void {
+    const ledger = this.#ledger(session);
+    const entries = ledger.entries.get(anchor) ?? new Map<string, LedgerEntry>();
+    if (entries.has(entry.rewriter)) return;
+    ledger.entries.set(anchor, entries.set(entry.rewriter, entry));
+    ledger.known.add(anchor);
+    void this.#write({ session, anchor, entry });
+  }
+
+  /** After a rewriter was bypassed: another gateway may yet get its answer about this message, when the client tries again. */
+  recheck(session: string, anchor: string): void {
+    this.#sessions.get(session)?.known.delete(anchor);
+  }
+
+  #ledger(session: string): SessionLedger {
+    let ledger = this.#sessions.get(session);
+    if (!ledger) {
+      ledger = { entries: new Map(), known: new Set(), isLoaded: false };
+      this.#sessions.set(session, ledger);
+    }
+    return ledger;
+  }
+
+  #take(ledger: SessionLedger, field: string, value: string | null): void {
+    if (value === null) return;
+    const anchor = field.slice(0, 64);
+    try {
+      const entry = LedgerEntry.parse(JSON.parse(value));
+      const entries = ledger.entries.get(anchor) ?? new Map<string, LedgerEntry>();
+      // What memory has went out already; only the bytes that went out can match the cache.
+      if (!entries.has(entry.rewriter)) ledger.entries.set(anchor, entries.set(entry.rewriter, entry));
+    } catch (error) {
+      this.#log.warn('a ledger entry is unreadable and has no effect', { entry: field, error });
+    }
+  }
+
+  async #write(record: { session: string; anchor: string; entry: LedgerEntry }): Promise<void> {
+    const key = this.#key(record.session);
+    const field = `${record.anchor}:${record.entry.rewriter}`;
+    const id = `${key} ${field}`;
+    try {
+      const pipeline = this.#streams.redis.pipeline();
+      pipeline.hsetnx(key, field, JSON.stringify(record.entry)).expire(key, KEEP_SECONDS);
+      const replies = await pipeline.exec();
+      const failure = replies?.find(([error]) => error)?.[0];
+      if (failure) throw failure;
+      this.#unwritten.delete(id);
+    } catch {
+      // Memory serves; the next round writes it. Beyond the bound a restart would forget the newest ones.
+      if (this.#unwritten.size < MAX_UNWRITTEN || this.#unwritten.has(id)) this.#unwritten.set(id, record);
+      else
+        this.#log.error('the ledger has too much to catch up: an entry lives in memory only', {
+          session: record.session,
+        });
+    }
+  }
+
+  async #writeAll(): Promise<void> {
+    if (!this.#streams.connected) return;
+    for (const record of [...this.#unwritten.values()]) await this.#write(record);
+  }
+
+  #key(session: string): string {
+    return this.#streams.key(`ledger:${session}`);
+  }
+}

@@ -1,0 +1,167 @@
+import { hash, randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { findTraceParent, isSignedWith, type Logger, type Metadata } from '@loom/shared';
+import { context } from '@opentelemetry/api';
+import { z } from 'zod';
+import { readMember } from '../core/identity.ts';
+import { placeRequest, readRequest } from '../core/messages-request.ts';
+import { renderBody } from '../core/splice.ts';
+import type { EditStage, Staged } from './edit-stage.ts';
+import type { EventPublisher } from './event-publisher.ts';
+import { Exchange } from './exchange.ts';
+import type { Metrics } from './metrics.ts';
+import type { SessionRecords } from './session-records.ts';
+import type { UpstreamProxy } from './upstream-proxy.ts';
+
+export const MESSAGES_PATH = '/v1/messages';
+export const COUNT_TOKENS_PATH = '/v1/messages/count_tokens';
+
+const sha256 = (data: string | Uint8Array) => hash('sha256', data);
+
+/** Takes a Messages request through Loom: read, placed, edited, forwarded. Whatever fails here, it is forwarded. */
+export class MessagesHandler {
+  readonly #gateway: string;
+  readonly #hookSecret: string | undefined;
+  readonly #sessions: SessionRecords;
+  readonly #stage: EditStage;
+  readonly #publisher: EventPublisher;
+  readonly #proxy: UpstreamProxy;
+  readonly #metrics: Metrics;
+  readonly #log: Logger;
+  readonly #active = new Set<Exchange>();
+
+  constructor(options: {
+    gateway: string;
+    hookSecret: string | undefined;
+    sessions: SessionRecords;
+    stage: EditStage;
+    publisher: EventPublisher;
+    proxy: UpstreamProxy;
+    metrics: Metrics;
+    log: Logger;
+  }) {
+    this.#gateway = options.gateway;
+    this.#hookSecret = options.hookSecret;
+    this.#sessions = options.sessions;
+    this.#stage = options.stage;
+    this.#publisher = options.publisher;
+    this.#proxy = options.proxy;
+    this.#metrics = options.metrics;
+    this.#log = options.log;
+  }
+
+  /** The exchanges that have not ended. */
+  get active(): ReadonlySet<Exchange> {
+    return this.#active;
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse, path: string, bytes: Buffer): Promise<void> {
+    const gone = new AbortController();
+    let exchange: Exchange | undefined;
+    response.once('close', () => {
+      gone.abort();
+      if (exchange) this.#active.delete(exchange);
+    });
+    let body: Uint8Array = bytes;
+    try {
+      const prepared = await this.#prepare(request, path, bytes);
+      if (path === COUNT_TOKENS_PATH) {
+        await this.#stage.replay(prepared.read, prepared.placed);
+        if (prepared.read.tree) body = renderBody(prepared.read.tree);
+      } else {
+        exchange = this.#begin(prepared, path, bytes);
+        const staged = await this.#edit(exchange, request, path, bytes, prepared, gone.signal);
+        body = staged.body;
+      }
+    } catch (error) {
+      // A fault of ours must not cost the user the request: it goes out as it came.
+      this.#metrics.stageFailed.add(1);
+      this.#log.error('a request is forwarded as it came, after a fault', { requestId: exchange?.requestId, error });
+    }
+    if (gone.signal.aborted) {
+      await exchange?.end('client_closed');
+      return;
+    }
+    this.#proxy.forward(request, response, { body, exchange });
+  }
+
+  async #prepare(request: IncomingMessage, path: string, bytes: Buffer) {
+    const { headers } = request;
+    const secret = this.#hookSecret;
+    const accept = (line: string, _: Metadata) => secret === undefined || isSignedWith(line, secret);
+    const read = readRequest(bytes, headers, accept);
+    if (!read.tree) this.#metrics.unfollowable.add(1);
+    const { session, namedProfile, metadata } = read;
+    const ownTrace = [metadata?.traceparent, headers['traceparent']].find((value) => findTraceParent(value)) as
+      | string
+      | undefined;
+    const isKnown = namedProfile !== undefined && ownTrace !== undefined;
+    const record = session !== undefined && !isKnown ? await this.#sessions.find(session) : {};
+    const placed = placeRequest(read, headers, record.profile, sha256);
+    if (session !== undefined && path === MESSAGES_PATH) {
+      const isTurn = metadata?.traceparent !== undefined && metadata.traceparent === ownTrace;
+      this.#sessions.remember(session, {
+        ...(namedProfile !== undefined && { profile: namedProfile }),
+        ...(isTurn && { traceparent: ownTrace }),
+      });
+    }
+    return { read, placed, traceparent: ownTrace ?? record.traceparent };
+  }
+
+  #begin({ read, placed, traceparent }: Prepared, path: string, bytes: Buffer): Exchange {
+    const model = (read.tree && readMember(read.tree, 'model', z.string())) ?? null;
+    const start = {
+      requestId: randomUUID(),
+      gateway: this.#gateway,
+      path,
+      read,
+      placed,
+      model,
+      bytesIn: bytes.length,
+      traceparent,
+    };
+    const exchange = new Exchange(start, this.#publisher, this.#metrics);
+    this.#active.add(exchange);
+    return exchange;
+  }
+
+  #edit(
+    exchange: Exchange,
+    request: IncomingMessage,
+    path: string,
+    bytes: Buffer,
+    { read, placed }: Prepared,
+    gone: AbortSignal,
+  ): Promise<Staged> {
+    return context.with(exchange.context, async () => {
+      const { requestId } = exchange;
+      const staged = await this.#stage.run({
+        requestId,
+        path,
+        headers: request.headers,
+        bytes,
+        read,
+        placed,
+        context: exchange.context,
+        gone,
+      });
+      if (gone.aborted) return staged;
+      exchange.forwarded(staged);
+      for (const { rewriter, labels, waitedMs, outcome } of staged.lost)
+        exchange.identityLost(rewriter, labels, waitedMs, outcome);
+      this.#log.debug('forwarded', {
+        requestId,
+        session: read.session,
+        class: placed.class,
+        bytes: staged.body.length,
+      });
+      return staged;
+    });
+  }
+}
+
+type Prepared = {
+  read: ReturnType<typeof readRequest>;
+  placed: ReturnType<typeof placeRequest>;
+  traceparent: string | undefined;
+};

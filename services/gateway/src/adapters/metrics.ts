@@ -1,0 +1,43 @@
+import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
+import { MeterProvider } from '@opentelemetry/sdk-metrics';
+
+export type Metrics = ReturnType<typeof openMetrics>;
+
+/** The gateway's counters, readable at the admin port's `/metrics`. No session or request id is ever a label. */
+export function openMetrics() {
+  const exporter = new PrometheusExporter({ preventServerStart: true });
+  const provider = new MeterProvider({ readers: [exporter] });
+  const meter = provider.getMeter('loom.gateway');
+  return {
+    exporter,
+    requests: meter.createCounter('loom.requests', { description: 'Messages requests, by class and profile' }),
+    exchangesEnded: meter.createCounter('loom.exchanges.ended', { description: 'Messages exchanges, by end reason' }),
+    activeExchanges: meter.createUpDownCounter('loom.exchanges.active', {
+      description: 'Messages exchanges under way',
+    }),
+    edits: meter.createCounter('loom.edits', { description: 'Answers of rewriters, by rewriter and outcome' }),
+    metadataBlocks: meter.createCounter('loom.metadata.blocks', { description: 'Metadata blocks cut out' }),
+    ledgerReplayed: meter.createCounter('loom.ledger.replayed', { description: 'Durable edits replayed' }),
+    ledgerMissed: meter.createCounter('loom.ledger.missed', { description: 'Durable edits whose text was gone' }),
+    readsFailed: meter.createCounter('loom.redis.reads.failed', {
+      description: 'Reads that Redis did not answer in time',
+    }),
+    repliesDropped: meter.createCounter('loom.replies.dropped', {
+      description: 'Answers nobody waited for, by reason',
+    }),
+    unfollowable: meter.createCounter('loom.bodies.unfollowable', { description: 'Bodies forwarded without a look' }),
+    stageFailed: meter.createCounter('loom.edit_stage.failed', {
+      description: 'Requests forwarded as they came after a fault',
+    }),
+    unobserved: meter.createCounter('loom.responses.unobserved', {
+      description: 'Answers that could not be read along',
+    }),
+    spooled: meter.createCounter('loom.spool.events', { description: 'Events that went to the spool' }),
+    spoolDropped: meter.createCounter('loom.spool.dropped', { description: 'Events that the spool had no room for' }),
+    held: meter.createHistogram('loom.request.held', {
+      unit: 's',
+      description: 'Time that requests waited for edits',
+      advice: { explicitBucketBoundaries: [0.001, 0.002, 0.005, 0.01, 0.05, 0.15, 0.5, 1, 5, 10] },
+    }),
+  };
+}

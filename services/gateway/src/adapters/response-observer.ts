@@ -1,0 +1,117 @@
+import type { IncomingMessage } from 'node:http';
+import type { Transform } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
+import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
+import { createParser } from 'eventsource-parser';
+import { Answer } from '../core/answer.ts';
+
+const MAX_JSON_BYTES = 16_777_216;
+const MAX_SSE_CHARACTERS = 8_388_608;
+const MAX_BACKLOG_BYTES = 4_194_304;
+
+const DECODERS: Record<string, () => Transform> = {
+  gzip: createGunzip,
+  'x-gzip': createGunzip,
+  deflate: createInflate,
+  br: createBrotliDecompress,
+  zstd: createZstdDecompress,
+};
+
+/**
+ * Reads a copy of an answer along while the original goes to the client untouched: decodes for itself, folds the events
+ * into `answer`. When it cannot follow (unknown encoding, broken data, too large) it stops looking, and nothing else.
+ */
+export class ResponseObserver {
+  readonly answer = new Answer();
+  /** Bytes of the body as they came. */
+  bytes = 0;
+  /** Why the rest of the answer was not looked at. */
+  blindness: string | undefined;
+  readonly #take: (chunk: Buffer) => void;
+  readonly #decoder: Transform | undefined;
+  readonly #isStream: boolean;
+  readonly #contentLength: number;
+  #json: Buffer[] = [];
+  #jsonBytes = 0;
+
+  constructor(response: IncomingMessage) {
+    this.#isStream = /^text\/event-stream\b/i.test(response.headers['content-type'] ?? '');
+    this.#contentLength = Number(response.headers['content-length'] ?? Number.NaN);
+    this.#take = this.#isStream ? this.#sseReader() : (chunk) => this.#collect(chunk);
+    const encoding = (response.headers['content-encoding'] ?? 'identity').trim().toLowerCase();
+    if (encoding === 'identity') return;
+    const createDecoder = DECODERS[encoding];
+    if (!createDecoder) {
+      this.blindness = `unknown encoding`;
+      return;
+    }
+    this.#decoder = createDecoder();
+    this.#decoder.on('data', (chunk: Buffer) => this.#guarded(chunk));
+    this.#decoder.on('error', () => {
+      this.blindness ??= 'undecodable';
+    });
+  }
+
+  /** Takes the next bytes as they came. An uncompressed answer is understood when this returns. */
+  write(chunk: Buffer): void {
+    this.bytes += chunk.length;
+    if (this.blindness) return;
+    if (!this.#decoder) {
+      this.#guarded(chunk);
+      if (!this.#isStream && this.bytes === this.#contentLength) this.#parseJson();
+      return;
+    }
+    this.#decoder.write(chunk);
+    if (this.#decoder.writableLength > MAX_BACKLOG_BYTES) {
+      this.blindness = 'too fast to decode';
+      this.#decoder.destroy();
+    }
+  }
+
+  /** Waits until what came is understood; to be called once, at the end of the body, whole or not. */
+  async end(isWhole: boolean): Promise<void> {
+    const decoder = this.#decoder;
+    if (decoder && !this.blindness && !decoder.destroyed) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      decoder.once('close', resolve);
+      decoder.end();
+      await promise;
+    }
+    if (isWhole && !this.#isStream && !this.answer.isComplete) this.#parseJson();
+  }
+
+  /** A fault of the observer is never the client's. */
+  #guarded(chunk: Buffer): void {
+    if (this.blindness) return;
+    try {
+      this.#take(chunk);
+    } catch (error) {
+      this.blindness = error instanceof Error ? error.name : 'fault';
+    }
+  }
+
+  #sseReader(): (chunk: Buffer) => void {
+    const text = new StringDecoder('utf8');
+    const parser = createParser({
+      onEvent: ({ data }) => this.answer.sseEvent(data),
+      maxBufferSize: MAX_SSE_CHARACTERS,
+    });
+    return (chunk) => parser.feed(text.write(chunk));
+  }
+
+  #collect(chunk: Buffer): void {
+    this.#jsonBytes += chunk.length;
+    if (this.#jsonBytes > MAX_JSON_BYTES) {
+      this.#json = [];
+      this.blindness = 'too large';
+      return;
+    }
+    this.#json.push(chunk);
+  }
+
+  #parseJson(): void {
+    if (this.blindness) return;
+    this.answer.body(Buffer.concat(this.#json).toString());
+    this.#json = [];
+  }
+}

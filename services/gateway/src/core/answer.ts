@@ -1,0 +1,126 @@
+import type { DataOf, Usage } from '@loom/shared/event.ts';
+import { z } from 'zod';
+
+const MAX_TEXT_CHARACTERS = 16_384;
+const MAX_TOOL_USES = 200;
+
+const Block = z.looseObject({
+  type: z.string(),
+  text: z.string().optional(),
+  id: z.string().optional(),
+  name: z.string().optional(),
+});
+const Message = z.looseObject({
+  id: z.string().nullish(),
+  stop_reason: z.string().nullish(),
+  usage: z.record(z.string(), z.unknown()).nullish(),
+  content: z.array(z.unknown()).nullish(),
+});
+const ApiError = z.looseObject({ error: z.looseObject({ type: z.string() }) });
+const SseEvent = z.looseObject({
+  type: z.string(),
+  message: z.unknown().optional(),
+  content_block: z.unknown().optional(),
+  delta: z
+    .looseObject({ type: z.string().optional(), text: z.string().optional(), stop_reason: z.string().nullish() })
+    .optional(),
+  usage: z.record(z.string(), z.unknown()).nullish(),
+  error: z.unknown().optional(),
+});
+
+type AnswerParts = Pick<
+  DataOf<'response.completed'>,
+  'responseId' | 'stopReason' | 'usage' | 'text' | 'textTruncated' | 'toolUses'
+>;
+
+/**
+ * Folds an answer of the Messages API, streamed or whole, into what its event says. Unknown events and blocks are passed
+ * over; memory is bounded whatever the answer's size.
+ */
+export class Answer {
+  readonly parts: AnswerParts = {
+    responseId: null,
+    stopReason: null,
+    usage: null,
+    text: '',
+    textTruncated: false,
+    toolUses: [],
+  };
+  /** Whether the answer came to its end: `message_stop`, or a whole message. */
+  isComplete = false;
+  /** `error.type` of an error event or error body; never its message, which may quote a key. */
+  errorType: string | null = null;
+
+  /** Takes the data of one server-sent event. */
+  sseEvent(data: string): void {
+    const parsed = SseEvent.safeParse(parseJson(data));
+    if (!parsed.success) return;
+    const { type, message, content_block: block, delta, usage } = parsed.data;
+    if (type === 'message_start') this.#message(message);
+    else if (type === 'content_block_start') this.#block(block, true);
+    else if (type === 'content_block_delta' && delta?.type === 'text_delta') this.#append(delta.text ?? '');
+    else if (type === 'message_delta') {
+      this.parts.stopReason = delta?.stop_reason ?? this.parts.stopReason;
+      this.#usage(usage);
+    } else if (type === 'message_stop') this.isComplete = true;
+    else if (type === 'error') this.#error(parsed.data);
+  }
+
+  /** Takes a whole body. */
+  body(json: string): void {
+    const value = parseJson(json);
+    this.isComplete = value !== undefined;
+    this.#error(value);
+    if (this.errorType === null) this.#message(value);
+  }
+
+  #message(value: unknown): void {
+    const parsed = Message.safeParse(value);
+    if (!parsed.success) return;
+    this.parts.responseId = parsed.data.id ?? null;
+    this.parts.stopReason = parsed.data.stop_reason ?? null;
+    this.#usage(parsed.data.usage);
+    for (const block of parsed.data.content ?? []) this.#block(block, false);
+  }
+
+  #block(value: unknown, isStreamed: boolean): void {
+    const parsed = Block.safeParse(value);
+    if (!parsed.success) return;
+    const { type, text, id, name } = parsed.data;
+    if (type === 'text') {
+      if (this.parts.text !== '') this.#append('\n\n');
+      if (!isStreamed || text) this.#append(text ?? '');
+    } else if (type === 'tool_use' && this.parts.toolUses.length < MAX_TOOL_USES) {
+      this.parts.toolUses.push({ id: id ?? '', name: name ?? '' });
+    }
+  }
+
+  #append(text: string): void {
+    const room = MAX_TEXT_CHARACTERS - this.parts.text.length;
+    if (text.length > room) this.parts.textTruncated = true;
+    if (room > 0) this.parts.text += text.slice(0, room);
+  }
+
+  /** `message_delta` repeats some counts and corrects them; a null never undoes a number. */
+  #usage(usage: Record<string, unknown> | null | undefined): void {
+    if (!usage) return;
+    const said = Object.entries(usage).filter(([, value]) => value !== null && value !== undefined);
+    this.parts.usage = { ...this.parts.usage, ...Object.fromEntries(said) } as Usage;
+  }
+
+  #error(value: unknown): void {
+    const parsed = ApiError.safeParse(value);
+    if (!parsed.success) return;
+    const { type } = parsed.data.error;
+    this.errorType = /^[a-z_]{1,64}$/.test(type) ? type : 'unknown';
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not the API's JSON: the client gets it as it is, there is just nothing to tell about it.
+    return undefined;
+  }
+}

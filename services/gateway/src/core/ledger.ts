@@ -1,0 +1,67 @@
+import { z } from 'zod';
+import type { Sha256 } from './anchor.ts';
+import { type BodyTree, keptBlocks, type Message, newBlock } from './body-tree.ts';
+import { effectiveText } from './human-text.ts';
+
+/** A durable edit as the exact bytes (JSON) that go into the body. */
+export const DurableEdit = z.discriminatedUnion('kind', [
+  /** A block behind the message's last one. */
+  z.strictObject({ kind: z.literal('append'), json: z.string() }),
+  /** A string token in the place of the text whose SHA-256 is `of`. */
+  z.strictObject({ kind: z.literal('replace'), of: z.string(), json: z.string() }),
+]);
+export type DurableEdit = z.infer<typeof DurableEdit>;
+
+/** What one rewriter answered about one message; no edits means that it was asked and had nothing to change. */
+export const LedgerEntry = z.strictObject({ rewriter: z.string(), order: z.number(), edits: z.array(DurableEdit) });
+export type LedgerEntry = z.infer<typeof LedgerEntry>;
+
+export interface ReplayResult {
+  replayed: number;
+  /** Edits whose text is no longer in the message, which therefore stayed as the client sent it. */
+  missed: number;
+}
+
+/**
+ * Puts the durable edits of earlier requests at their anchors, byte for byte, without asking anyone: the forwarded form
+ * of a message stays the same for as long as the client sends it.
+ *
+ * @param entriesAt the entries of an anchor, in any order
+ */
+export function replayLedger(
+  tree: BodyTree,
+  anchors: Map<Message, string>,
+  entriesAt: (anchor: string) => LedgerEntry[],
+  sha256: Sha256,
+): ReplayResult {
+  const result = { replayed: 0, missed: 0 };
+  for (const [message, anchor] of anchors) {
+    const entries = entriesAt(anchor).toSorted((a, b) => a.order - b.order || (a.rewriter < b.rewriter ? -1 : 1));
+    for (const { rewriter, edits } of entries) {
+      for (const edit of edits) {
+        if (replayEdit(tree, message, edit, rewriter, sha256)) result.replayed++;
+        else result.missed++;
+      }
+    }
+  }
+  return result;
+}
+
+function replayEdit(tree: BodyTree, message: Message, edit: DurableEdit, rewriter: string, sha256: Sha256): boolean {
+  if (!message.content) return false;
+  if (edit.kind === 'append') {
+    const block = newBlock(message.content.end, message.content.end, 'text');
+    block.bytes = Buffer.from(edit.json);
+    block.writtenBy = rewriter;
+    message.content.blocks.push(block);
+    return true;
+  }
+  const block = keptBlocks(message.content).find((candidate) => {
+    const text = candidate.writtenBy ? undefined : effectiveText(tree, candidate);
+    return text !== undefined && sha256(text) === edit.of;
+  });
+  if (!block) return false;
+  block.newText = Buffer.from(edit.json);
+  block.writtenBy = rewriter;
+  return true;
+}

@@ -1,0 +1,117 @@
+import type { RequestClass } from '@loom/shared/event.ts';
+import type { RewriterDeclaration, Want } from '@loom/shared/rewriter.ts';
+import { type Block, type BodyTree, keptBlocks, type Message } from './body-tree.ts';
+import { isEditable } from './cache-control.ts';
+import { isTyped } from './human-text.ts';
+import { newestMessage } from './request-class.ts';
+
+/** A text that holds one of a rewriter's literals. */
+export interface Match {
+  label: string;
+  block: Block;
+  /** Undefined for a block of `system`. */
+  message: Message | undefined;
+}
+
+/** A rewriter that is to be asked about a request, and why. */
+export interface Question {
+  rewriter: RewriterDeclaration;
+  labels: string[];
+  matches: Match[];
+  /** The messages that it is asked about; it is asked about each of them once. */
+  messages: Message[];
+}
+
+export interface RequestTraits {
+  class: RequestClass;
+  profile: string;
+  /** Whether this rewriter has answered about this message before. */
+  isAnswered: (message: Message, rewriter: string) => boolean;
+}
+
+/**
+ * Which rewriters want a request: matched on the bytes, against texts that are neither cut nor already rewritten. Only
+ * main and compaction requests are anybody's to edit.
+ */
+export function matchWants(tree: BodyTree, traits: RequestTraits, rewriters: RewriterDeclaration[]): Question[] {
+  if (traits.class !== 'main' && traits.class !== 'compaction') return [];
+  return rewriters
+    .filter(({ profiles }) => profiles.includes('*') || profiles.includes(traits.profile))
+    .map((rewriter) => ask(tree, traits, rewriter))
+    .filter(({ labels }) => labels.length > 0);
+}
+
+function ask(tree: BodyTree, traits: RequestTraits, rewriter: RewriterDeclaration): Question {
+  const question: Question = { rewriter, labels: [], matches: [], messages: [] };
+  const isOpen = (message: Message) => !traits.isAnswered(message, rewriter.name);
+  for (const want of rewriter.wants) {
+    if (want.on === 'literal') {
+      const matches = findLiteral(tree, want).filter(({ message }) => !message || isOpen(message));
+      question.matches.push(...matches);
+      if (matches.length > 0) question.labels.push(want.label);
+      question.messages.push(...matches.flatMap(({ message }) => message ?? []));
+      continue;
+    }
+    const newest = newestMessage(tree);
+    const wanted =
+      want.on === 'every' ||
+      (want.on === 'class' && want.class === traits.class) ||
+      (want.on === 'human' && traits.class === 'main' && newest && isTyped(tree, newest) && isOpen(newest));
+    if (!wanted) continue;
+    question.labels.push(want.on === 'class' ? `class.${want.class}` : want.on);
+    if (want.on === 'human' && newest) question.messages.push(newest);
+  }
+  question.labels = [...new Set(question.labels)];
+  question.messages = [...new Set(question.messages)];
+  return question;
+}
+
+/** The texts that hold the literal, in JSON's escaped form, where it is looked for. */
+export function findLiteral(tree: BodyTree, { label, literal, where }: Extract<Want, { on: 'literal' }>): Match[] {
+  const holds = (block: Block) => needles(literal).some((needle) => holdsNeedle(tree, block, needle));
+  if (where === 'system') {
+    const blocks = tree.system ? keptBlocks(tree.system) : [];
+    return blocks.filter(holds).map((block) => ({ label, block, message: undefined }));
+  }
+  const newest = newestMessage(tree);
+  const messages = where === 'last' ? (newest ? [newest] : []) : messagesWith(tree, literal);
+  return messages.filter(isEditable).flatMap((message) => {
+    const blocks = message.content ? keptBlocks(message.content) : [];
+    return blocks.filter(holds).map((block) => ({ label, block, message }));
+  });
+}
+
+/** Narrows a search of the whole conversation down by one pass over the bytes. */
+function messagesWith(tree: BodyTree, literal: string): Message[] {
+  const bytes = tree.bytes as Buffer;
+  const found = new Set<Message>();
+  for (const needle of needles(literal)) {
+    let hit = bytes.indexOf(needle, tree.messagesSpan.start);
+    for (const message of tree.messages) {
+      if (hit < 0) break;
+      if (hit < message.end) found.add(message);
+      if (hit < message.end) hit = bytes.indexOf(needle, message.end);
+    }
+  }
+  return tree.messages.filter((message) => found.has(message));
+}
+
+function holdsNeedle(tree: BodyTree, block: Block, needle: Uint8Array): boolean {
+  if (!block.text || block.type !== 'text' || block.newText) return false;
+  const bytes = tree.bytes as Buffer;
+  for (
+    let hit = bytes.indexOf(needle, block.text.start);
+    hit >= 0 && hit < block.text.end;
+    hit = bytes.indexOf(needle, hit + 1)
+  ) {
+    if (!block.cuts.some(({ start, end }) => hit >= start && hit < end)) return true;
+  }
+  return false;
+}
+
+/** JSON writes text outside ASCII raw or as `\u` escapes; clients do either. */
+function needles(literal: string): Uint8Array[] {
+  const raw = JSON.stringify(literal).slice(1, -1);
+  const escaped = raw.replace(/[^\x20-\x7e]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return [...new Set([raw, escaped])].map((form) => Buffer.from(form));
+}

@@ -1,0 +1,109 @@
+import type { DataOf, Metadata, RequestClass } from '@loom/shared';
+import { z } from 'zod';
+import { anchorsOf, type Sha256 } from './anchor.ts';
+import type { BodyTree, Message } from './body-tree.ts';
+import { cutMetadata } from './cut-metadata.ts';
+import type { AcceptMetadata } from './hook-pieces.ts';
+import { isTyped } from './human-text.ts';
+import { findProfile, findSession, type Headers, PASSTHROUGH, readMember } from './identity.ts';
+import { classify, newestMessage } from './request-class.ts';
+import { scanBody } from './scan-body.ts';
+
+const MAX_PROMPT_CHARACTERS = 2_000;
+const ContextManagement = z.looseObject({ edits: z.array(z.looseObject({ instructions: z.unknown().optional() })) });
+const ShortText = /^[\x20-\x7e]{1,200}$/;
+
+/** A request that was read: its tree, with the metadata already marked for cutting, and what it says of itself. */
+export interface ReadRequest {
+  /** Undefined for a body that cannot be followed: it goes upstream as it came. */
+  tree: BodyTree | undefined;
+  session: string | undefined;
+  /** The newest valid block, if it is this session's. */
+  metadata: Metadata | undefined;
+  /** The message that the newest block belongs to. */
+  metadataMessage: Message | undefined;
+  metadataBlocks: number;
+  /** The profile that the request names itself. */
+  namedProfile: string | undefined;
+}
+
+/** Reads a body's bytes and takes the metadata out: everything that needs no memory of earlier requests. */
+export function readRequest(body: Buffer, headers: Headers, accept: AcceptMetadata): ReadRequest {
+  const tree = scanBody(body);
+  const cut = tree ? cutMetadata(tree, accept) : undefined;
+  const session = findSession(tree, headers, cut?.newest);
+  // A block of another session (copied by a fork, or pasted) is cut like any other, but says nothing about this one.
+  const isOwn = cut?.newest && (cut.newest.session_id === undefined || cut.newest.session_id === session);
+  const metadata = isOwn ? cut.newest : undefined;
+  return {
+    tree,
+    session,
+    metadata,
+    metadataMessage: isOwn ? cut.newestMessage : undefined,
+    metadataBlocks: cut?.blocks ?? 0,
+    namedProfile: findProfile(headers, metadata),
+  };
+}
+
+/** What kind of request it is, given what earlier ones of the session said. */
+export interface Placed {
+  profile: string;
+  class: RequestClass;
+  anchors: Map<Message, string>;
+  /** The newest message, if a person typed it. */
+  typed: Message | undefined;
+}
+
+/** Finds a request's place: its profile, class, and the anchors of its messages. */
+export function placeRequest(
+  { tree, session, metadata, metadataMessage, namedProfile }: ReadRequest,
+  headers: Headers,
+  rememberedProfile: string | undefined,
+  sha256: Sha256,
+): Placed {
+  const profile = namedProfile ?? rememberedProfile ?? PASSTHROUGH;
+  if (!tree) return { profile, class: 'auxiliary', anchors: new Map(), typed: undefined };
+  const profileIsRemembered = namedProfile === undefined && profile !== PASSTHROUGH;
+  const requestClass = classify(tree, { headers, metadata, metadataMessage, profileIsRemembered });
+  const anchors = session && profile !== PASSTHROUGH ? anchorsOf(tree, session, sha256) : new Map<Message, string>();
+  const newest = newestMessage(tree);
+  const typed = requestClass === 'main' && newest && isTyped(tree, newest) ? newest : undefined;
+  return { profile, class: requestClass, anchors, typed };
+}
+
+/** The part of `request.received` that the request alone decides. */
+export function describeRequest(
+  { tree, metadata }: ReadRequest,
+  headers: Headers,
+  bytes: number,
+): Pick<DataOf<'request.received'>, 'model' | 'stream' | 'agentId' | 'promptId' | 'apiCompaction' | 'body' | 'hook'> {
+  const agentId = shortHeader(headers, 'x-claude-code-agent-id');
+  const promptId = shortHeader(headers, 'x-claude-code-prompt-id') ?? metadata?.prompt_id;
+  const management = tree && readMember(tree, 'context_management', ContextManagement);
+  const apiCompaction = management?.edits.some(({ instructions }) => instructions !== undefined);
+  return {
+    model: (tree && readMember(tree, 'model', z.string())) ?? null,
+    stream: (tree && readMember(tree, 'stream', z.boolean())) ?? false,
+    ...(agentId && { agentId }),
+    ...(promptId && { promptId }),
+    ...(apiCompaction && { apiCompaction }),
+    body: { bytes, messages: tree?.messages.length ?? 0, tools: tree?.tools ?? 0 },
+    ...(metadata && { hook: hookFacts(metadata) }),
+  };
+}
+
+function hookFacts(metadata: Metadata): NonNullable<DataOf<'request.received'>['hook']> {
+  const { source, prompt, transcript_path: transcriptPath, sent_at: sentAt, machine } = metadata;
+  return {
+    ...(source !== undefined && { source }),
+    ...(prompt !== undefined && { prompt: prompt.slice(0, MAX_PROMPT_CHARACTERS) }),
+    ...(transcriptPath !== undefined && { transcriptPath }),
+    ...(sentAt !== undefined && { sentAt }),
+    ...(machine !== undefined && { machine }),
+  };
+}
+
+function shortHeader(headers: Headers, name: string): string | undefined {
+  const value = headers[name];
+  return typeof value === 'string' && ShortText.test(value) ? value : undefined;
+}

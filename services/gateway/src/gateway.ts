@@ -1,0 +1,106 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
+import { type Logger, Streams } from '@loom/shared';
+import type { Express } from 'express';
+import { createAdminApp } from './adapters/admin-app.ts';
+import { BoundedReads } from './adapters/bounded-reads.ts';
+import { EditHolds } from './adapters/edit-holds.ts';
+import { EditReplies } from './adapters/edit-replies.ts';
+import { EditStage } from './adapters/edit-stage.ts';
+import { EventPublisher } from './adapters/event-publisher.ts';
+import { createGatewayApp } from './adapters/gateway-app.ts';
+import { LedgerStore } from './adapters/ledger-store.ts';
+import { MessagesHandler } from './adapters/messages-handler.ts';
+import { openMetrics } from './adapters/metrics.ts';
+import { RewriterRegistry } from './adapters/rewriter-registry.ts';
+import { SessionRecords } from './adapters/session-records.ts';
+import { Spool } from './adapters/spool.ts';
+import { UpstreamProxy } from './adapters/upstream-proxy.ts';
+import type { Config } from './config.ts';
+import { PendingAnswers } from './core/pending-answers.ts';
+
+const DRAIN_MS = 30_000;
+const CLIENT_KEEP_ALIVE_MS = 75_000;
+
+export interface Gateway {
+  /** Where clients connect: `http://host:port`. */
+  url: string;
+  adminUrl: string;
+  /** Takes no new requests, lets those under way finish (at most 30 s), publishes what is left, closes everything. */
+  stop(): Promise<void>;
+}
+
+/** Wires the gateway and starts to listen; Redis need not be there. */
+export async function startGateway(config: Config, log: Logger): Promise<Gateway> {
+  const gateway = `${hostname()}-${randomUUID().slice(0, 8)}`.replaceAll(/[^\w-]/g, '-');
+  const streams = new Streams({
+    url: config.REDIS_URL,
+    prefix: config.LOOM_KEY_PREFIX,
+    source: `/loom/gateway/${gateway}`,
+    log,
+  });
+  const metrics = openMetrics();
+  const spool = new Spool({ folder: config.LOOM_SPOOL_DIR, maxBytes: config.LOOM_SPOOL_MAX_BYTES, log });
+  const publisher = new EventPublisher({ streams, spool, metrics, log, gateway });
+  const reads = new BoundedReads(streams, metrics);
+  const registry = new RewriterRegistry(streams, log);
+  const pending = new PendingAnswers();
+  const replies = new EditReplies({ streams, gateway, pending, metrics, log });
+  const holds = new EditHolds({ registry, publisher, pending, metrics, log });
+  const ledger = new LedgerStore(streams, reads, log);
+  const proxy = new UpstreamProxy({ url: config.LOOM_UPSTREAM_URL, idleMs: config.LOOM_UPSTREAM_IDLE_MS, log });
+  const stage = new EditStage({ gateway, replyStream: replies.stream, registry, ledger, holds, publisher, metrics });
+  const sessions = new SessionRecords(streams, reads, log);
+  const hookSecret = config.LOOM_HOOK_SECRET;
+  const messages = new MessagesHandler({ gateway, hookSecret, sessions, stage, publisher, proxy, metrics, log });
+
+  const expectedRewriters = config.LOOM_EXPECTED_REWRITERS;
+  const app = createGatewayApp({ messages, proxy, maxBodyBytes: config.LOOM_MAX_BODY_BYTES, log });
+  const admin = createAdminApp({ streams, registry, holds, spool, metrics, expectedRewriters });
+  await registry.start();
+  const server = await listen(app, config.LOOM_HOST, config.LOOM_PORT);
+  const adminServer = await listen(admin, '127.0.0.1', config.LOOM_ADMIN_PORT);
+  log.info('listening', { host: config.LOOM_HOST, port: portOf(server), adminPort: portOf(adminServer), gateway });
+
+  async function stop(): Promise<void> {
+    const closed = once(server, 'close');
+    server.close();
+    server.closeIdleConnections();
+    const timer = setTimeout(() => {
+      for (const exchange of messages.active) void exchange.end('shutdown');
+      server.closeAllConnections();
+    }, DRAIN_MS);
+    await closed;
+    clearTimeout(timer);
+    adminServer.close();
+    adminServer.closeAllConnections();
+    registry.stop();
+    replies.close();
+    ledger.close();
+    await publisher.close();
+    proxy.close();
+    streams.close();
+    log.info('stopped');
+  }
+
+  return {
+    url: `http://${config.LOOM_HOST}:${portOf(server)}`,
+    adminUrl: `http://127.0.0.1:${portOf(adminServer)}`,
+    stop,
+  };
+}
+
+async function listen(app: Express, host: string, port: number): Promise<http.Server> {
+  // Longer than any client keeps a connection idle, or it would meet a socket that is just being closed.
+  const server = http.createServer({ keepAliveTimeout: CLIENT_KEEP_ALIVE_MS, requestTimeout: 0 }, app);
+  server.listen(port, host);
+  await once(server, 'listening');
+  return server;
+}
+
+function portOf(server: http.Server): number {
+  return (server.address() as AddressInfo).port;
+}

@@ -1,0 +1,68 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createLog, decodeEvent, type EventType, type LoomEvent, loadConfig } from '@loom/shared';
+import { startRedis } from '@loom/shared/testing/redis.ts';
+import { until } from '@loom/shared/testing/until.ts';
+import { startUpstream } from '@loom/shared/testing/upstream.ts';
+import { Config } from '../src/config.ts';
+import { type Gateway, startGateway } from '../src/gateway.ts';
+
+export type Harness = Awaited<ReturnType<typeof startHarness>>;
+
+/** A gateway in this process, with a real Redis, a scripted upstream, and a spool folder of its own. */
+export async function startHarness(environment: Record<string, string> = {}) {
+  const redis = await startRedis();
+  const upstream = await startUpstream();
+  const spoolFolder = await mkdtemp(join(tmpdir(), 'loom-spool-'));
+  const settings = {
+    REDIS_URL: redis.url,
+    LOOM_PORT: '0',
+    LOOM_ADMIN_PORT: '0',
+    LOOM_UPSTREAM_URL: upstream.url,
+    LOOM_SPOOL_DIR: spoolFolder,
+    LOG_LEVEL: 'error',
+    ...environment,
+  };
+  const log = createLog({ service: 'gateway', level: settings.LOG_LEVEL });
+  const start = () => startGateway(loadConfig(Config, settings), log);
+  let gateway = await start();
+  const client = redis.client();
+
+  return {
+    redis,
+    upstream,
+    client,
+    settings,
+    spoolFolder,
+    get gateway(): Gateway {
+      return gateway;
+    },
+    /** Stops the gateway and starts another one with the same settings, on another port. */
+    async restartGateway(): Promise<void> {
+      await gateway.stop();
+      gateway = await start();
+    },
+    /** Sends a request; headers and body go out as they are. */
+    send(path: string, init: { method?: string; headers?: Record<string, string>; body?: BodyInit } = {}): Promise<Response> {
+      return fetch(`${gateway.url}${path}`, { method: 'POST', ...init });
+    },
+    /** The events of a type that are on its stream now. */
+    async events<Type extends EventType>(stream: string, type: Type): Promise<LoomEvent<Type>[]> {
+      const entries = await client.xrange(`loom:${stream}`, '-', '+');
+      return entries.map(([, fields]) => decodeEvent(fields)).filter((event): event is LoomEvent<Type> => event.type === type);
+    },
+    /** Waits until a stream has this many events of a type. */
+    async eventsWhen<Type extends EventType>(stream: string, type: Type, count: number): Promise<LoomEvent<Type>[]> {
+      await until(async () => (await this.events(stream, type)).length >= count, { withinMs: 5_000 });
+      return this.events(stream, type);
+    },
+    async close(): Promise<void> {
+      await gateway.stop();
+      client.disconnect();
+      await upstream.close();
+      await redis.close();
+      await rm(spoolFolder, { recursive: true, force: true });
+    },
+  };
+}

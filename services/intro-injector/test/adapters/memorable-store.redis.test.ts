@@ -1,0 +1,148 @@
+import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { startRedis } from '@loom/shared/testing/redis.ts';
+import { openMemorableStore } from '../../src/adapters/memorable-store.ts';
+
+const server = await startRedis();
+const redis = server.client();
+const replica = () => openMemorableStore(server.client(), (name) => `t:${name}`, 1_000);
+const store = replica();
+const other = replica();
+
+beforeEach(() => redis.flushall());
+afterAll(() => server.close());
+
+const tea = { text: 'block of tea', items: ['tea'] };
+const teaAndDoor = { text: 'block of both', items: ['tea', 'door'] };
+
+describe('readList', () => {
+  test("reads Intro's own key, which has no prefix, oldest first", async () => {
+    await redis.rpush('intro:memorables:s', 'tea', 'door');
+
+    expect(await store.readList('s')).toEqual(['tea', 'door']);
+  });
+
+  test('is empty when the key is missing', async () => {
+    expect(await store.readList('s')).toEqual([]);
+  });
+
+  test('reads the newest 1,000 of a list that only grows', async () => {
+    const list = Array.from({ length: 1_001 }, (_, at) => `item ${at}`);
+    await redis.rpush('intro:memorables:s', ...list);
+
+    expect(await store.readList('s')).toEqual(list.slice(1));
+  });
+
+  test('rejects when Redis is frozen, within its limit', async () => {
+    const impatient = openMemorableStore(redis, (name) => `t:${name}`, 20);
+    server.freeze();
+    try {
+      await expect(impatient.readList('s')).rejects.toThrow('expected Redis to answer within 20 ms');
+    } finally {
+      server.thaw();
+    }
+  });
+});
+
+describe('record', () => {
+  test('returns the block, and that it is the first of the session', async () => {
+    expect(await store.record('s', 'a', tea)).toEqual({ text: 'block of tea', isFirst: true });
+    expect(await store.record('s', 'b', { text: 'block of door', items: ['door'] })).toEqual({
+      text: 'block of door',
+      isFirst: false,
+    });
+    expect(await store.findInjected('s', ['door', 'cup', 'tea'])).toEqual(new Set(['door', 'tea']));
+  });
+
+  test('gives the block that another replica recorded for the anchor', async () => {
+    await other.record('s', 'a', tea);
+
+    expect(await store.record('s', 'a', teaAndDoor)).toEqual({ text: 'block of tea', isFirst: false });
+    expect(await store.findInjected('s', ['tea', 'door'])).toEqual(new Set(['tea']));
+  });
+
+  test('records nothing when another anchor has one of the items', async () => {
+    await other.record('s', 'a', tea);
+
+    expect(await store.record('s', 'b', teaAndDoor)).toBeUndefined();
+    expect(await store.findText('s', 'b')).toBeUndefined();
+    expect(await store.findInjected('s', ['door'])).toEqual(new Set());
+  });
+
+  test('keeps sessions apart', async () => {
+    await store.record('s', 'a', tea);
+
+    expect(await store.findText('other session', 'a')).toBeUndefined();
+    expect(await store.findInjected('other session', ['tea'])).toEqual(new Set());
+  });
+
+  test('lasts for 30 days from the last time that it was asked for', async () => {
+    await store.record('s', 'a', tea);
+    expect(await redis.ttl('t:injected:s')).toBe(30 * 24 * 60 * 60);
+
+    await redis.expire('t:injected:s', 100);
+    await store.findText('s', 'a');
+    expect(await redis.ttl('t:injected:s')).toBe(30 * 24 * 60 * 60);
+  });
+});
+
+describe('release', () => {
+  test('frees the items of a block that did not go out', async () => {
+    await store.record('s', 'a', teaAndDoor);
+
+    expect(await store.release('s', 'a')).toBe(2);
+    expect(await store.findInjected('s', ['tea', 'door'])).toEqual(new Set());
+  });
+
+  test('does nothing the second time, or for an anchor without a block', async () => {
+    await store.record('s', 'a', tea);
+    await store.release('s', 'a');
+
+    expect(await store.release('s', 'a')).toBe(0);
+    expect(await store.release('s', 'unknown')).toBe(0);
+    expect(await store.release('unknown', 'a')).toBe(0);
+  });
+
+  test('does nothing to an anchor that was applied once', async () => {
+    await store.record('s', 'a', tea);
+    await store.apply('s', 'a');
+
+    expect(await store.release('s', 'a')).toBe(0);
+    expect(await store.findInjected('s', ['tea'])).toEqual(new Set(['tea']));
+  });
+
+  test('leaves an item alone that went to another anchor meanwhile', async () => {
+    await store.record('s', 'a', tea);
+    await store.release('s', 'a');
+    await store.record('s', 'b', tea);
+
+    expect(await store.release('s', 'a')).toBe(0);
+    expect(await store.findInjected('s', ['tea'])).toEqual(new Set(['tea']));
+  });
+});
+
+describe('apply', () => {
+  test('takes the items again when it arrives after a release', async () => {
+    await store.record('s', 'a', teaAndDoor);
+    await store.release('s', 'a');
+    await store.apply('s', 'a');
+
+    expect(await store.findInjected('s', ['tea', 'door'])).toEqual(new Set(['tea', 'door']));
+    expect(await store.release('s', 'a')).toBe(0);
+  });
+
+  test('leaves nothing behind for an anchor without a block', async () => {
+    await store.apply('s', 'a');
+
+    expect(await redis.exists('t:injected:s')).toBe(0);
+  });
+});
+
+describe('findText', () => {
+  test('gives a released block again, and takes its items', async () => {
+    await store.record('s', 'a', teaAndDoor);
+    await store.release('s', 'a');
+
+    expect(await other.findText('s', 'a')).toBe('block of both');
+    expect(await other.findInjected('s', ['tea', 'door'])).toEqual(new Set(['tea', 'door']));
+  });
+});

@@ -1,0 +1,187 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Context, context, trace } from '@opentelemetry/api';
+import type { Entry } from './claim.ts';
+import { deadLetter } from './dead-letter.ts';
+import { type Draft, decodeEvent, type EventType, InvalidEventError, isEventType, type LoomEvent } from './event.ts';
+import { failSpan, startProcessSpan } from './messaging-span.ts';
+import { editsProposed, signProposal } from './proposal.ts';
+import { reasonOf } from './redaction.ts';
+import type { RedisClock } from './redis-clock.ts';
+import { AppendError, type SealedEntry, type Streams } from './streams.ts';
+import { contextOf } from './telemetry.ts';
+
+/** What a service does about each type of event: it returns what is to be published. See `startService`. */
+export type Handlers = {
+  [Type in EventType]?: (
+    event: LoomEvent<Type>,
+    delivery: { deliveries: number },
+  ) => readonly Draft[] | Promise<readonly Draft[]>;
+};
+
+/** What became of the entries that this process was given. */
+export interface Counters {
+  handled: number;
+  /** Of a type, or awaiting others, that this service has nothing to do with. */
+  ignored: number;
+  /** Requests that were past their deadline. */
+  skippedStale: number;
+  /** Attempts of a handler that threw. */
+  failed: number;
+  deadLettered: number;
+  /** Pending entries that the stream was trimmed past. */
+  trimmed: number;
+}
+
+export interface DeliveryOptions {
+  name: string;
+  replica: string;
+  isRewriter: boolean;
+  streams: Streams;
+  clock: RedisClock;
+  on: Handlers;
+}
+
+const MAX_DELIVERIES = 5;
+const RETRY_MS = 250;
+
+/** Brings one entry to its end: handled and acknowledged, left for another try, or a dead letter. */
+export class Delivery {
+  readonly counters: Counters = { handled: 0, ignored: 0, skippedStale: 0, failed: 0, deadLettered: 0, trimmed: 0 };
+  readonly #options: DeliveryOptions;
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves to whether the entry is settled; false leaves it pending. Never rejects. */
+  async deliver(entry: Entry, giveUp: AbortSignal): Promise<boolean> {
+    try {
+      await this.#decide(entry, giveUp);
+      return true;
+    } catch (error) {
+      const { key: stream, id, deliveries } = entry;
+      this.#options.streams.log.warn('left pending', { stream, entry: id, deliveries, error });
+      return false;
+    }
+  }
+
+  /** Pending entries that are gone from their stream: nobody will ever handle them. */
+  countTrimmed(stream: string, ids: string[]): void {
+    this.counters.trimmed += ids.length;
+    this.#options.streams.log.error('trimmed before they were handled', { stream, entries: ids });
+  }
+
+  /** Resolves when the entry is settled. */
+  async #decide(entry: Entry, giveUp: AbortSignal): Promise<void> {
+    const { name, on, clock } = this.#options;
+    const type = typeOf(entry);
+    // Not decoded: what is wrong with it, if anything, is for those to find who handle it.
+    if (isEventType(type) && !on[type]) return this.#drop(entry, 'ignored', giveUp);
+    // Whoever had it last died of it, each time.
+    if (entry.deliveries > MAX_DELIVERIES)
+      return this.#bury(entry, `${MAX_DELIVERIES} deliveries came to no end`, giveUp);
+
+    let event: LoomEvent;
+    try {
+      event = decodeEvent(entry.fields);
+    } catch (error) {
+      return this.#bury(entry, reasonOf(error), giveUp);
+    }
+    if (this.#isQuestion(event)) {
+      const asked = event.data.awaited.find(({ rewriter }) => rewriter === name);
+      if (!asked) return this.#drop(entry, 'ignored', giveUp);
+      if (clock.ageOf(entry.id) > asked.holdMs) return this.#drop(entry, 'skippedStale', giveUp);
+    }
+    return this.#handle(event, entry, giveUp);
+  }
+
+  async #handle(event: LoomEvent, entry: Entry, giveUp: AbortSignal): Promise<void> {
+    const parent = contextOf(event.traceparent, event.tracestate);
+    const span = startProcessSpan(event, entry, this.#options.name, this.#options.replica, parent);
+    const within = trace.setSpan(parent, span);
+    await context.with(within, async () => {
+      try {
+        const handler = this.#options.on[event.type] as Handler;
+        const drafts = await handler(event, { deliveries: entry.deliveries });
+        await this.#settle(entry, this.#seal(drafts, event, within), giveUp);
+        this.counters.handled += 1;
+      } catch (error) {
+        failSpan(span, error);
+        if (giveUp.aborted) throw error;
+        this.counters.failed += 1;
+        await this.#recover(error, event, entry, within, giveUp);
+      } finally {
+        span.end();
+      }
+    });
+  }
+
+  /** A question is answered at once, so that nobody waits for us; another event comes again, five times at most. */
+  async #recover(error: unknown, event: LoomEvent, entry: Entry, within: Context, giveUp: AbortSignal): Promise<void> {
+    const { streams } = this.#options;
+    const reason = reasonOf(error);
+    if (this.#isQuestion(event) && event.data.body.sha256) {
+      streams.log.error('could not answer', { requestId: event.data.requestId, entry: entry.id, error });
+      return this.#settle(entry, this.#seal([editsProposed(event.data, [], reason)], event, within), giveUp);
+    }
+    const isHopeless = error instanceof InvalidEventError || entry.deliveries >= MAX_DELIVERIES;
+    if (isHopeless) return this.#bury(entry, reason, giveUp);
+    throw error;
+  }
+
+  async #drop(entry: Entry, counter: 'ignored' | 'skippedStale', giveUp: AbortSignal): Promise<void> {
+    await this.#settle(entry, [], giveUp);
+    this.counters[counter] += 1;
+  }
+
+  async #bury(entry: Entry, reason: string, giveUp: AbortSignal): Promise<void> {
+    const { streams, name } = this.#options;
+    const letter = { ...entry, deliveries: Math.min(entry.deliveries, MAX_DELIVERIES) };
+    await this.#settle(entry, [deadLetter(streams.key('dead-letters'), letter, name, reason)], giveUp);
+    this.counters.deadLettered += 1;
+    streams.log.error('dead letter', { stream: entry.key, entry: entry.id, deliveries: letter.deliveries, reason });
+  }
+
+  /**
+   * Publishes and acknowledges, both or neither. While Redis is away it tries again, rather than have the handler run
+   * again: what it did is done.
+   */
+  async #settle(entry: Entry, sealed: readonly SealedEntry[], giveUp: AbortSignal): Promise<void> {
+    const { streams, name } = this.#options;
+    for (let entries = sealed; ; ) {
+      try {
+        if (entries.length === 0) await streams.redis.xack(entry.key, name, entry.id);
+        else await streams.append(entries, (multi) => multi.xack(entry.key, name, entry.id));
+        return;
+      } catch (error) {
+        if (giveUp.aborted || !isPassing(error)) throw error;
+        // The first attempt has ended the spans.
+        entries = entries.map(({ span: _, ...unspanned }) => unspanned);
+        await delay(RETRY_MS, undefined, { signal: giveUp }).catch(() => {});
+      }
+    }
+  }
+
+  #seal(drafts: readonly Draft[], event: LoomEvent, within: Context): SealedEntry[] {
+    const { streams, name: rewriter, replica } = this.#options;
+    return drafts.map((draft) => streams.seal(signProposal(draft, event, { rewriter, replica }), within));
+  }
+
+  #isQuestion(event: LoomEvent): event is LoomEvent<'request.received'> {
+    return this.#options.isRewriter && event.type === 'request.received';
+  }
+}
+
+type Handler = (event: LoomEvent, delivery: { deliveries: number }) => readonly Draft[] | Promise<readonly Draft[]>;
+
+function typeOf({ fields }: Entry): string {
+  for (let at = 0; at < fields.length; at += 2) if (fields[at] === 'type') return fields[at + 1] ?? '';
+  return '';
+}
+
+/** Redis is away, or says that it cannot now; a reply of any other kind would be the same tomorrow. */
+function isPassing(error: unknown): boolean {
+  const cause = error instanceof AppendError ? error.cause : error;
+  if ((cause as Error).name !== 'ReplyError') return true;
+  return /^(OOM|READONLY|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|NOREPLICAS)\b/.test(reasonOf(cause));
+}

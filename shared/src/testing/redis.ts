@@ -1,0 +1,116 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { until } from './until.ts';
+
+/** A redis-server of the test's own. Every method may be called in any state; `close` is for `afterAll`. */
+export interface RedisServer {
+  readonly url: string;
+  readonly port: number;
+  /** A new connection with ioredis' defaults, closed by `close`. */
+  client(): Redis;
+  /** SIGTERM: Redis saves what it is configured to save. */
+  stop(): Promise<void>;
+  /** SIGKILL: as when the power goes. */
+  kill(): Promise<void>;
+  /** Again on the same port and data folder; resolves when PING is answered. */
+  start(): Promise<void>;
+  /** SIGSTOP: connections stay open, nothing is answered. */
+  freeze(): void;
+  thaw(): void;
+  /** Ends the server and its clients and removes the data folder. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a redis-server on a free loopback port with its data in a temporary folder; resolves when PING is answered.
+ *
+ * @param aof keeps what was written over `kill` and `start` (`appendfsync always`); default false: it comes back empty
+ *
+ * @example
+ * const server = await startRedis({ aof: true });
+ * afterAll(() => server.close());
+ */
+export async function startRedis({ aof = false }: { aof?: boolean } = {}): Promise<RedisServer> {
+  const folder = await mkdtemp(join(tmpdir(), 'loom-redis-'));
+  const port = await freePort();
+  const clients = new Set<Redis>();
+  let child: ChildProcess | undefined;
+
+  const start = async () => {
+    if (child) return;
+    const durability = ['--save', '', '--appendonly', aof ? 'yes' : 'no', '--appendfsync', 'always'];
+    const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder];
+    const started = spawn('redis-server', [...place, ...durability, '--daemonize', 'no'], { stdio: 'ignore' });
+    await once(started, 'spawn');
+    child = started;
+    started.once('exit', () => {
+      if (child === started) child = undefined;
+    });
+    await answersPing(port);
+  };
+  const end = async (signal: NodeJS.Signals) => {
+    if (!child) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGCONT');
+    child.kill(signal);
+    await exited;
+  };
+
+  await start();
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    port,
+    client() {
+      const client = quietClient(port);
+      clients.add(client);
+      return client;
+    },
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
+    start,
+    freeze: () => void child?.kill('SIGSTOP'),
+    thaw: () => void child?.kill('SIGCONT'),
+    async close() {
+      for (const client of clients) client.disconnect();
+      await end('SIGKILL');
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function answersPing(port: number): Promise<void> {
+  const client = quietClient(port);
+  try {
+    await until(async () => (await client.ping()) === 'PONG', {
+      withinMs: 10_000,
+    });
+  } finally {
+    client.disconnect();
+  }
+}
+
+function quietClient(port: number): Redis {
+  const client = new Redis({
+    port,
+    host: '127.0.0.1',
+    retryStrategy: () => 50,
+    maxRetriesPerRequest: null,
+  });
+  // ioredis prints errors that nobody listens to; here a lost connection is what the test is about.
+  client.on('error', () => {});
+  return client;
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const address = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  if (typeof address !== 'object' || !address) throw new Error('expected a TCP address of the probe');
+  return address.port;
+}

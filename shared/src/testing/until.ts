@@ -1,0 +1,32 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/**
+ * Waits until a condition holds, asking every 10 ms, and returns its first truthy value. Rejects with what was seen
+ * last, so that the failure says how far it came. A condition that throws does not hold yet.
+ *
+ * @param withinMs how long to ask, milliseconds of wall clock
+ *
+ * @example
+ * await until(async () => (await client.xlen('t:requests')) === 3, { withinMs: 5_000 });
+ */
+export async function until<T>(
+  condition: () => T | Promise<T>,
+  { withinMs = 5_000 }: { withinMs?: number } = {},
+): Promise<T> {
+  const deadline = performance.now() + withinMs;
+  for (;;) {
+    let seen: unknown;
+    try {
+      const value = await condition();
+      if (value) return value;
+      seen = value;
+    } catch (error) {
+      seen = error;
+    }
+    if (performance.now() >= deadline) {
+      const shown = seen instanceof Error ? seen.message : JSON.stringify(seen);
+      throw new Error(`expected ${condition.toString()} within ${withinMs} ms, got ${shown}`, { cause: seen });
+    }
+    await delay(10);
+  }
+}
