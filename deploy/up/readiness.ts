@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Redis } from 'ioredis';
+import { connectRedis } from '@loom/shared/connection.ts';
 
 /** Redis did not answer in time. */
 export class RedisUnreachableError extends Error {
@@ -12,7 +12,7 @@ export class RedisUnreachableError extends Error {
  * @param withinMs milliseconds; then RedisUnreachableError, with the last fault as its cause
  */
 export async function redisAnswers(url: string, withinMs: number, stop: AbortSignal): Promise<void> {
-  const redis = new Redis(url, { maxRetriesPerRequest: null, retryStrategy: () => 50 });
+  const redis = connectRedis(url, 'patient');
   let fault: Error | undefined;
   redis.on('error', (error) => {
     fault = error;
@@ -25,10 +25,10 @@ export async function redisAnswers(url: string, withinMs: number, stop: AbortSig
     await redis.ping();
   } catch (error) {
     stop.throwIfAborted();
-    // The host alone: the URL may hold a password.
-    const where = new URL(url).host;
+    // Not the whole URL: it may hold a password.
+    const { host, pathname } = new URL(url);
     const reason = fault?.message ?? 'no answer';
-    throw new RedisUnreachableError(`Redis at ${where} does not answer: ${reason}`, { cause: error });
+    throw new RedisUnreachableError(`Redis at ${host || pathname} does not answer: ${reason}`, { cause: error });
   } finally {
     bound.removeEventListener('abort', close);
     close();

@@ -1,5 +1,5 @@
+import { connectRedis } from '@loom/shared/connection.ts';
 import { decodeEvent, InvalidEventError, type LoomEvent } from '@loom/shared/event.ts';
-import { Redis } from 'ioredis';
 
 /**
  * Reads the stream's events as they come, from now on, on a connection of its own; ends when `stop` is aborted.
@@ -14,10 +14,7 @@ export async function* readEvents(
   key: string,
   stop: AbortSignal,
 ): AsyncGenerator<LoomEvent | InvalidEventError> {
-  const redis = new Redis(url, {
-    maxRetriesPerRequest: null,
-    retryStrategy: (attempt) => Math.min(50 * attempt, 500),
-  });
+  const redis = connectRedis(url, 'patient');
   // A lost connection is retried for ever, and the services say that Redis is away.
   redis.on('error', () => {});
   const close = () => redis.disconnect();

@@ -4,28 +4,33 @@ import { reasonOf } from './redaction.ts';
 /** Where a group starts in a stream that it is new to: `$` after what is there, `0` before it. */
 export type Start = '$' | '0';
 
-/** Makes the group, and the stream when it does not exist; a group that exists stays as it is. */
-export async function createGroup(redis: Redis, key: string, group: string, from: Start): Promise<void> {
+/** A consumer's place in the group of one stream. */
+export interface Membership {
+  key: string;
+  group: string;
+  consumer: string;
+}
+
+/** Enters a consumer, and makes the group and the stream when they do not exist; a group that exists goes on as it is. */
+export async function joinGroup(redis: Redis, { key, group, consumer }: Membership, from: Start): Promise<void> {
   try {
     await redis.xgroup('CREATE', key, group, from, 'MKSTREAM');
   } catch (error) {
     if (!reasonOf(error).startsWith('BUSYGROUP')) throw error;
   }
+  // Redis 7.0 enters it only with its first entry; peers have to see it before.
+  await redis.xgroup('CREATECONSUMER', key, group, consumer);
 }
 
 /** Takes the consumer out of the group, unless it has something pending, which would be lost with it. */
-export async function leaveGroup(redis: Redis, key: string, group: string, consumer: string): Promise<void> {
+export async function leaveGroup(redis: Redis, { key, group, consumer }: Membership): Promise<void> {
   const pending = await redis.xpending(key, group, '-', '+', 1, consumer);
   if (pending.length === 0) await redis.xgroup('DELCONSUMER', key, group, consumer);
 }
 
-/** Whether another consumer of the group asked for entries within the last `withinMs`. */
-export async function hasPeers(
-  redis: Redis,
-  { key, group, consumer, withinMs }: { key: string; group: string; consumer: string; withinMs: number },
-): Promise<boolean> {
-  const consumers = (await redis.xinfo('CONSUMERS', key, group)) as (string | number)[][];
+/** The names of the other consumers, alive or not. */
+export async function peersOf(redis: Redis, { key, group, consumer }: Membership): Promise<string[]> {
+  const consumers = (await redis.xinfo('CONSUMERS', key, group)) as unknown[][];
   // Each is a flat list of names and values.
-  const fieldOf = (fields: (string | number)[], name: string) => fields[fields.indexOf(name) + 1];
-  return consumers.some((fields) => fieldOf(fields, 'name') !== consumer && Number(fieldOf(fields, 'idle')) < withinMs);
+  return consumers.map((fields) => String(fields[fields.indexOf('name') + 1])).filter((name) => name !== consumer);
 }

@@ -3,8 +3,9 @@ import { context, ROOT_CONTEXT } from '@opentelemetry/api';
 import { suppressTracing } from '@opentelemetry/core';
 import type { Redis } from 'ioredis';
 import { claimPending, type Entry } from './claim.ts';
-import { createGroup, leaveGroup, type Start } from './consumer-group.ts';
+import { joinGroup, leaveGroup, type Start } from './consumer-group.ts';
 import { InFlight } from './in-flight.ts';
+import type { Logger } from './log.ts';
 import { reasonOf } from './redaction.ts';
 import type { Streams } from './streams.ts';
 
@@ -18,6 +19,7 @@ export interface Source {
 
 export interface ConsumerOptions {
   streams: Streams;
+  log: Logger;
   group: string;
   /** The consumer's name in the group; no other process may use it at the same time. */
   consumer: string;
@@ -64,7 +66,7 @@ export class Consumer {
   async start(): Promise<void> {
     // Started in a request's context, the loops would hang their spans on that request for ever.
     await context.with(suppressTracing(ROOT_CONTEXT), async () => {
-      await this.#createGroups();
+      await this.#join();
       this.#loops = Promise.all([this.#read(), this.#sweep()]);
     });
   }
@@ -85,16 +87,16 @@ export class Consumer {
   }
 
   get #log() {
-    return this.#options.streams.log;
+    return this.#options.log;
   }
 
   /** @param from where a new group starts, other than the source says */
-  async #createGroups(from?: '0'): Promise<void> {
-    const { streams, group, sources } = this.#options;
+  async #join(from?: '0'): Promise<void> {
+    const { streams, group, consumer, sources } = this.#options;
     for (const source of sources) {
       while (!this.#stopping.signal.aborted) {
         try {
-          await createGroup(streams.redis, source.key, group, from ?? source.from);
+          await joinGroup(streams.redis, { key: source.key, group, consumer }, from ?? source.from);
           break;
         } catch (error) {
           if (streams.connected) this.#log.warn('no consumer group yet', { stream: source.key, group, error });
@@ -124,7 +126,7 @@ export class Consumer {
       } catch (error) {
         if (this.#stopping.signal.aborted) return;
         // The streams are gone: FLUSHALL, or a Redis that came back empty. Whatever is in them now is unread.
-        if (/^(NOGROUP|UNBLOCKED)/.test(reasonOf(error))) await this.#createGroups('0');
+        if (/^(NOGROUP|UNBLOCKED)/.test(reasonOf(error))) await this.#join('0');
         else {
           if (this.#options.streams.connected) this.#log.warn('reading failed', { group, error });
           await this.#pause(RETRY_MS);
@@ -189,7 +191,7 @@ export class Consumer {
 
   async #leave(): Promise<void> {
     const { streams, group, consumer, sources } = this.#options;
-    for (const { key } of sources) await leaveGroup(streams.redis, key, group, consumer);
+    for (const { key } of sources) await leaveGroup(streams.redis, { key, group, consumer });
   }
 
   /** Resolves early when stopping. */

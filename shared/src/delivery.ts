@@ -3,6 +3,7 @@ import { type Context, context, trace } from '@opentelemetry/api';
 import type { Entry } from './claim.ts';
 import { deadLetter } from './dead-letter.ts';
 import { type Draft, decodeEvent, type EventType, InvalidEventError, isEventType, type LoomEvent } from './event.ts';
+import type { Logger } from './log.ts';
 import { failSpan, startProcessSpan } from './messaging-span.ts';
 import { editsProposed, signProposal } from './proposal.ts';
 import { reasonOf } from './redaction.ts';
@@ -37,6 +38,7 @@ export interface DeliveryOptions {
   replica: string;
   isRewriter: boolean;
   streams: Streams;
+  log: Logger;
   clock: RedisClock;
   on: Handlers;
 }
@@ -60,7 +62,7 @@ export class Delivery {
       return true;
     } catch (error) {
       const { key: stream, id, deliveries } = entry;
-      this.#options.streams.log.warn('left pending', { stream, entry: id, deliveries, error });
+      this.#options.log.warn('left pending', { stream, entry: id, deliveries, error });
       return false;
     }
   }
@@ -68,7 +70,7 @@ export class Delivery {
   /** Pending entries that are gone from their stream: nobody will ever handle them. */
   countTrimmed(stream: string, ids: string[]): void {
     this.counters.trimmed += ids.length;
-    this.#options.streams.log.error('trimmed before they were handled', { stream, entries: ids });
+    this.#options.log.error('trimmed before they were handled', { stream, entries: ids });
   }
 
   /** Resolves when the entry is settled. */
@@ -118,10 +120,9 @@ export class Delivery {
 
   /** A question is answered at once, so that nobody waits for us; another event comes again, five times at most. */
   async #recover(error: unknown, event: LoomEvent, entry: Entry, within: Context, giveUp: AbortSignal): Promise<void> {
-    const { streams } = this.#options;
     const reason = reasonOf(error);
     if (this.#isQuestion(event) && event.data.body.sha256) {
-      streams.log.error('could not answer', { requestId: event.data.requestId, entry: entry.id, error });
+      this.#options.log.error('could not answer', { requestId: event.data.requestId, entry: entry.id, error });
       return this.#settle(entry, this.#seal([editsProposed(event.data, [], reason)], event, within), giveUp);
     }
     const isHopeless = error instanceof InvalidEventError || entry.deliveries >= MAX_DELIVERIES;
@@ -135,11 +136,11 @@ export class Delivery {
   }
 
   async #bury(entry: Entry, reason: string, giveUp: AbortSignal): Promise<void> {
-    const { streams, name } = this.#options;
+    const { streams, log, name } = this.#options;
     const letter = { ...entry, deliveries: Math.min(entry.deliveries, MAX_DELIVERIES) };
     await this.#settle(entry, [deadLetter(streams.key('dead-letters'), letter, name, reason)], giveUp);
     this.counters.deadLettered += 1;
-    streams.log.error('dead letter', { stream: entry.key, entry: entry.id, deliveries: letter.deliveries, reason });
+    log.error('dead letter', { stream: entry.key, entry: entry.id, deliveries: letter.deliveries, reason });
   }
 
   /**

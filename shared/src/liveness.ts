@@ -1,16 +1,18 @@
 import type { Counters } from './delivery.ts';
+import type { Logger } from './log.ts';
 import { RewriterDeclaration, type RewriterOptions } from './rewriter.ts';
 import type { Streams } from './streams.ts';
 
 export interface LivenessOptions {
   streams: Streams;
+  log: Logger;
   name: string;
   replica: string;
   counters: Readonly<Counters>;
   /** Evaluated for each announcement, so that what a rewriter asks for may change while it runs. */
   rewriter?: (() => RewriterOptions) | undefined;
-  /** Whether another replica of the service is at work. */
-  hasPeers: () => Promise<boolean>;
+  /** The names of the other replicas, alive or not. */
+  peers: () => Promise<string[]>;
 }
 
 const LAPSE_S = 10;
@@ -41,7 +43,7 @@ export class Liveness {
     const { streams, name, replica, counters } = this.#options;
     this.#declare();
     const batch = streams.redis.multi();
-    batch.set(this.#serviceKey, JSON.stringify({ since: this.#since, ...counters }), 'EX', LAPSE_S);
+    batch.set(this.#serviceKey(replica), JSON.stringify({ since: this.#since, ...counters }), 'EX', LAPSE_S);
     if (this.#declaration) {
       batch.hset(streams.key('rewriters'), name, JSON.stringify(this.#declaration));
       batch.set(this.#rewriterKey, replica, 'EX', LAPSE_S);
@@ -53,15 +55,17 @@ export class Liveness {
 
   /** Takes the announcement back, but for the declaration, by which a request is held for a rewriter that comes back. */
   async withdraw(): Promise<void> {
-    const { streams, replica, hasPeers } = this.#options;
-    await streams.redis.del(this.#serviceKey);
+    const { streams, replica, peers } = this.#options;
+    await streams.redis.del(this.#serviceKey(replica));
+    if (!this.#declaration) return;
     // Peers share the key, and whoever renewed it last is named in it: without it they would seem absent for 3 s.
-    if (!this.#declaration || (await hasPeers())) return;
+    const others = (await peers()).map((peer) => this.#serviceKey(peer));
+    if (others.length > 0 && (await streams.redis.exists(...others)) > 0) return;
     await streams.redis.eval(DELETE_IF_EQUAL, 1, this.#rewriterKey, replica);
   }
 
-  get #serviceKey(): string {
-    return this.#options.streams.key(`service:${this.#options.name}:${this.#options.replica}`);
+  #serviceKey(replica: string): string {
+    return this.#options.streams.key(`service:${this.#options.name}:${replica}`);
   }
 
   get #rewriterKey(): string {
@@ -70,13 +74,13 @@ export class Liveness {
 
   /** Takes the declaration as it is now; keeps the last good one when the new one is none. */
   #declare(): void {
-    const { rewriter, name, streams } = this.#options;
+    const { rewriter, name, log } = this.#options;
     if (!rewriter) return;
     try {
       this.#declaration = RewriterDeclaration.parse({ ...rewriter(), name });
     } catch (error) {
       if (!this.#declaration) throw error;
-      streams.log.error('the declaration is wrong, the last one stays', { rewriter: name, error });
+      log.error('the declaration is wrong, the last one stays', { rewriter: name, error });
     }
   }
 }

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
 import { suppressTracing } from '@opentelemetry/core';
 import { Consumer, type Source } from './consumer.ts';
-import { hasPeers } from './consumer-group.ts';
+import { peersOf } from './consumer-group.ts';
 import { type Counters, Delivery, type Handlers } from './delivery.ts';
 import { type EventType, STREAM_OF } from './event.ts';
 import { Liveness } from './liveness.ts';
@@ -44,7 +44,6 @@ export interface Service {
 const ANNOUNCE_MS = 3_000;
 const RETRY_MS = 250;
 const CLAIM_IDLE_MS = 30_000;
-const PEER_MS = 5_000;
 
 /**
  * Starts a service: consumes the streams of the types in `on`, and says that it is there. Resolves when it is ready:
@@ -78,7 +77,7 @@ class RunningService implements Service {
 
   constructor(options: ServiceOptions) {
     this.#options = options;
-    const { name, streams, on, rewriter } = options;
+    const { name, streams, log, on, rewriter } = options;
     const replica = options.replica ?? `${name}-${hostname()}-${process.pid}`;
     const sources = this.#sources();
     const [first] = sources;
@@ -88,17 +87,18 @@ class RunningService implements Service {
       name,
       replica,
       streams,
+      log,
       on,
       clock: this.#clock,
       isRewriter: rewriter !== undefined,
     });
     this.#liveness = new Liveness({
-      ...{ name, replica, streams, counters: this.counters },
+      ...{ name, replica, streams, log, counters: this.counters },
       rewriter: typeof rewriter === 'function' ? rewriter : rewriter && (() => rewriter),
-      hasPeers: () => hasPeers(streams.redis, { key: first.key, group: name, consumer: replica, withinMs: PEER_MS }),
+      peers: () => peersOf(streams.redis, { key: first.key, group: name, consumer: replica }),
     });
     this.#consumer = new Consumer({
-      ...{ streams, sources, group: name, consumer: replica },
+      ...{ streams, log, sources, group: name, consumer: replica },
       deliver: (entry, giveUp) => this.#delivery.deliver(entry, giveUp),
       trimmed: (stream, ids) => this.#delivery.countTrimmed(stream, ids),
     });

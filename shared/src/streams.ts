@@ -55,14 +55,12 @@ export class AppendError extends Error {
 export class Streams {
   /** For commands that answer at once. It fails fast: no queue while Redis is away, 1 s for each answer. */
   readonly redis: Redis;
-  readonly log: Logger;
   readonly #options: StreamsOptions;
   readonly #connections = new Set<Redis>();
   #away = false;
 
   constructor(options: StreamsOptions) {
     this.#options = options;
-    this.log = options.log;
     this.redis = this.#connect('fail-fast');
   }
 
@@ -160,12 +158,12 @@ export class Streams {
     this.#connections.add(connection);
     connection.on('end', () => this.#connections.delete(connection));
     connection.on('ready', () => {
-      if (this.#away) this.log.info('Redis is back');
+      if (this.#away) this.#options.log.info('Redis is back');
       this.#away = false;
     });
     connection.on('error', (error) => {
       // ioredis tries again for ever; once an outage is enough.
-      if (!this.#away) this.log.warn('Redis is away', { error });
+      if (!this.#away) this.#options.log.warn('Redis is away', { error });
       this.#away = true;
     });
     return connection;

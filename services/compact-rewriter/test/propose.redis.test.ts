@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { continuation, instruction } from '@loom/shared/testing/claude-code/compaction.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openPinnedPrompts } from '../src/adapters/pinned-prompts.ts';
 import { parsePack } from '../src/core/packs.ts';
 import { propose } from '../src/propose.ts';
@@ -18,7 +18,11 @@ const signatures = parsePack(readFileSync(new URL('../packs/claude-code.yaml', i
 function service(current = new Map([['alpha', PROMPTS]])) {
   const { log, lines } = readLog();
   const pinned = openPinnedPrompts(server.client(), (name) => `t:${name}`, log);
-  return { current, lines, sources: { prompts: { find: (name: string) => current.get(name) }, pinned, signatures, log } };
+  return {
+    current,
+    lines,
+    sources: { prompts: { find: (name: string) => current.get(name) }, pinned, signatures, log },
+  };
 }
 
 const compacts = (session: string) => ({
@@ -58,7 +62,13 @@ describe('propose', () => {
   });
 
   test('uses the current prompts in a session whose compaction it has not seen', async () => {
-    expect(await propose(continues('s2'), service().sources)).toEqual([said(PROMPTS.continuation)]);
+    const { current, sources } = service();
+
+    const first = await propose(continues('s2'), sources);
+    current.set('alpha', { ...PROMPTS, continuation: 'Anew.' });
+    const second = await propose(continues('s2'), sources);
+
+    expect([first, second]).toEqual([[said(PROMPTS.continuation)], [said('Anew.')]]);
   });
 
   test('does not speak as another persona after a session has changed its profile', async () => {

@@ -44,13 +44,17 @@ export async function startHarness(environment: Record<string, string> = {}) {
       gateway = await start();
     },
     /** Sends a request; headers and body go out as they are. */
-    send(path: string, init: { method?: string; headers?: Record<string, string>; body?: BodyInit } = {}): Promise<Response> {
+    send(
+      path: string,
+      init: { method?: string; headers?: Record<string, string>; body?: string | Uint8Array<ArrayBuffer> } = {},
+    ): Promise<Response> {
       return fetch(`${gateway.url}${path}`, { method: 'POST', ...init });
     },
     /** The events of a type that are on its stream now. */
     async events<Type extends EventType>(stream: string, type: Type): Promise<LoomEvent<Type>[]> {
       const entries = await client.xrange(`loom:${stream}`, '-', '+');
-      return entries.map(([, fields]) => decodeEvent(fields)).filter((event): event is LoomEvent<Type> => event.type === type);
+      const all = entries.map(([, fields]) => decodeEvent(fields));
+      return all.filter((event) => event.type === type) as LoomEvent<Type>[];
     },
     /** Waits until a stream has this many events of a type. */
     async eventsWhen<Type extends EventType>(stream: string, type: Type, count: number): Promise<LoomEvent<Type>[]> {

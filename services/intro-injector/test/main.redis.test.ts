@@ -2,10 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { createLog, type DataOf, decodeEvent, Streams } from '@loom/shared';
+import { contextOf, createLog, type DataOf, decodeEvent, Streams } from '@loom/shared';
 import { startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
-import { ROOT_CONTEXT } from '@opentelemetry/api';
 
 const server = await startRedis();
 const redis = server.client();
@@ -58,7 +57,7 @@ async function ask(requestId: string, name: string): Promise<DataOf<'edits.propo
     body: { bytes: 100, messages: 1, tools: 0, sha256: '0'.repeat(64) },
     view: { last },
   };
-  await gateway.publish({ type: 'request.received', subject: session, data }, ROOT_CONTEXT);
+  await gateway.publish({ type: 'request.received', subject: session, data }, contextOf());
   const answer = await until(async () => {
     const entries = await redis.xrange(gateway.key('edits:g1'), '-', '+');
     const answers = entries.map(([, fields]) => decodeEvent(fields).data as DataOf<'edits.proposed'>);
@@ -108,7 +107,7 @@ describe('the service', () => {
     const edits = [{ rewriter: 'intro-injector', outcome: 'late', operations: 0, waitedMs: 150 } as const];
     const counts = { bytesIn: 100, bytesOut: 100, metadataBlocks: 0, replayed: 0, heldMs: 150 };
     const data = { ...exchange, ...counts, requestId: 'r2', edits, anchor: anchor('a') };
-    await gateway.publish({ type: 'request.forwarded', subject: session, data }, ROOT_CONTEXT);
+    await gateway.publish({ type: 'request.forwarded', subject: session, data }, contextOf());
     // An item's own field is gone as soon as it is free again.
     await until(async () => (await redis.hkeys(`t:injected:${session}`)).every((field) => field.includes(':')));
     const again = await ask('r3', 'b');

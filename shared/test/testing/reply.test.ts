@@ -1,7 +1,7 @@
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib';
 import Anthropic from '@anthropic-ai/sdk';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { type Answer, messageOf } from '../../src/testing/answer.ts';
+import { type Answer, eventsOf, messageOf } from '../../src/testing/answer.ts';
 import { answer, apiError, cutMidStream, type Delivery, hang, json, type Reply, sse } from '../../src/testing/reply.ts';
 import { startUpstream, type Upstream } from '../../src/testing/upstream.ts';
 
@@ -76,6 +76,22 @@ describe('sse', () => {
     ]);
   });
 
+  test('begins a tool input with an empty piece, and splits no character', () => {
+    const deltas = eventsOf({
+      text: 'Good night,🦆!',
+      toolUses: [{ id: 'toolu_01', name: 'Bash', input: { command: 'ls' } }],
+    }).flatMap(({ delta }) => (delta ? [delta] : []));
+
+    expect(deltas).toEqual([
+      { type: 'text_delta', text: 'Good night,🦆' },
+      { type: 'text_delta', text: '!' },
+      { type: 'input_json_delta', partial_json: '' },
+      { type: 'input_json_delta', partial_json: '{"command":"' },
+      { type: 'input_json_delta', partial_json: 'ls"}' },
+      { stop_reason: 'tool_use', stop_sequence: null },
+    ]);
+  });
+
   test('sends one event a chunk, one byte a chunk, or so many', () => {
     const lengths = (reply: Reply) => reply.chunks.map((chunk) => (Buffer.isBuffer(chunk) ? chunk.length : 0));
     const whole = bytes(sse({ text: 'Hi.' }));
@@ -139,8 +155,10 @@ describe('answer', () => {
 
   test('names each exchange by its request-id', async () => {
     const { request_id } = await client.messages.create(QUESTION).withResponse();
+    upstream.script = answer({ text: 'Hi.', headers: { 'request-id': 'req_mine' } });
+    const named = await client.messages.create(QUESTION).withResponse();
 
-    expect(request_id).toBe('req_01Scripted000001');
+    expect([request_id, named.request_id]).toEqual(['req_01Scripted000001', 'req_mine']);
   });
 
   test('counts tokens where it is asked for a count', async () => {

@@ -103,8 +103,10 @@ describe('startUpstream', () => {
     expect(await response).toBe('AbortError');
   });
 
-  test('stops sending when the client leaves in the middle of a pause', async () => {
-    upstream.script = () => sse({ text: 'Slow.', delayMs: 60_000 });
+  test('stops at once when the client leaves in the middle of a pause', async () => {
+    const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    const before = timers();
+    upstream.script = () => ({ ...sse({ text: 'Slow.', delayMs: 60_000 }), cutAfter: 'reset' });
     const controller = new AbortController();
     const response = await post('{}', { signal: controller.signal });
 
@@ -112,7 +114,25 @@ describe('startUpstream', () => {
 
     const [request] = await upstream.waitFor(1);
     await request?.closedByClient;
-    expect([response.status, request?.outcome]).toEqual([200, 'client_closed']);
+    await new Promise(setImmediate);
+    expect([response.status, request?.outcome, timers()]).toEqual([200, 'client_closed', before]);
+  });
+
+  test('sends the head as soon as there is a chunk, even an empty one', async () => {
+    upstream.script = () => raw({ status: 202, chunks: [Buffer.alloc(0)], cutAfter: 'silence' });
+
+    const response = await post('{}');
+
+    expect(response.status).toBe(202);
+  });
+
+  test('bills a request once, however often it is asked', async () => {
+    await post('{"messages":[{"role":"user","content":[{"type":"text","text":"Hi.","cache_control":{}}]}]}');
+
+    const [request] = await upstream.waitFor(1);
+    expect([request?.usage(), request?.usage()]).toEqual(
+      Array(2).fill({ input_tokens: 0, cache_creation_input_tokens: 9, cache_read_input_tokens: 0 }),
+    );
   });
 
   test('tells a reply that it finished from one that it cut', async () => {

@@ -45,7 +45,7 @@ export function rewriteCompaction(request: Request, { current, pinned }: Voices,
 
   const system = rewriteSystem(request.view, current, of('system'));
   // Where the client has no summarizer of its own, its system prompt is cached and stays: the persona says here who it is.
-  const introduction = system.edits.length === 0 ? [current.identity] : [];
+  const introduction = system.found.length === 0 ? [current.identity] : [];
   const instruction = rewriteInstruction(request.view, current, introduction, of('instruction'));
   return {
     ...instruction,
@@ -77,8 +77,8 @@ function rewriteInstruction(
   signatures: Signature[],
 ): Rewriting {
   const last = view?.last;
-  const isInstructed = ({ type, text = '' }: { type: string; text?: string | undefined }) =>
-    type === 'text' && !signatures.some((signature) => isKept(signature, text, startOf(signature, text)));
+  const isInstructed = ({ text = '' }: { text?: string | undefined }) =>
+    !signatures.some((signature) => isKept(signature, text, startOf(signature, text)));
   const index = last?.role === 'user' ? last.content.findLastIndex(isInstructed) : -1;
   const text = last?.content[index]?.text ?? '';
   if (signatures.some((signature) => isOwn(signature, prompts, text))) return { edits: [], found: [] };
@@ -109,7 +109,7 @@ function rewriteContinuations(
 ): Rewriting {
   const rewriting: Rewriting = { edits: [], found: [] };
   for (const { pointer, role, text } of textsOf(view)) {
-    if (role !== 'user' || !pointer.startsWith('/messages/')) continue;
+    if (role !== 'user') continue;
     const isSaidLast = endsOf(continuation, text).some((end) => signatures.some((known) => isKept(known, text, end)));
     if (isSaidLast) continue;
     const found = findFirst(signatures, text, continuation);

@@ -22,11 +22,7 @@ export function matchSignature(signature: Signature, text: string, own = ''): Ma
 
   if (signature.sits === 'start') return matchFrom(signature, text, start);
   const candidates = signature.sits === 'appended' ? behind(own, text) : lineStarts(signature.pattern, text);
-  for (const at of candidates.reverse()) {
-    const match = matchFrom(signature, text, at);
-    if (match && !match.body.includes('\n')) return match;
-  }
-  return undefined;
+  return candidates.map((at) => matchFrom(signature, text, at)).find((match) => match !== undefined);
 }
 
 /** Where the client's own words can begin: behind white space and what it may put in front of them. */
@@ -61,6 +57,8 @@ function matchFrom(signature: Signature, text: string, at: number): Match | unde
   const end = endOf(signature.pattern, text, at);
   if (end === undefined) return undefined;
   const body = text.slice(at, startOfKept(signature, text, end)).trimEnd();
+  const isOneLine = !text.slice(end, at + body.length).includes('\n');
+  if (signature.sits !== 'start' && !isOneLine) return undefined;
   if (signature.company && body.search(signature.company) < 0) return undefined;
   return { before: text.slice(0, at), body, after: text.slice(at + body.length) };
 }

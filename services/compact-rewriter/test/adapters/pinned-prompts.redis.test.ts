@@ -1,5 +1,5 @@
-import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { openPinnedPrompts } from '../../src/adapters/pinned-prompts.ts';
 import { PROMPTS, readLog } from '../shown.ts';
 

@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { until } from '@loom/shared/testing/until.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { until } from '@loom/shared/testing/until.ts';
 import { type PromptFolder, watchPrompts } from '../../src/adapters/prompt-files.ts';
 import { readLog } from '../shown.ts';
 
@@ -62,7 +62,11 @@ describe('watchPrompts', () => {
   test.each([
     ['a file is missing', () => rm(join(folder, 'alpha/compact.md')), /^alpha\/compact\.md is missing/],
     ['a file is empty', () => write('alpha/compact.md', ''), /^alpha\/compact\.md is empty/],
-    ['there is no profile', () => rm(join(folder, 'alpha'), { recursive: true }), /^expected a readable folder for each/],
+    [
+      'there is no profile',
+      () => rm(join(folder, 'alpha'), { recursive: true }),
+      /^expected a readable folder for each/,
+    ],
     ['there is no folder', () => rm(folder, { recursive: true }), /^expected a readable folder for each/],
     ['a profile has the name of those without one', () => writeProfile('passthrough'), /^passthrough is the profile/],
     [
@@ -79,7 +83,8 @@ describe('watchPrompts', () => {
     expect(() => watchPrompts(folder, 'Sam', readLog().log)).toThrow(message);
   });
 
-  test('follows an edit', async () => {
+  test('follows an edit, and tells of no profile but that one', async () => {
+    await writeProfile('iota');
     const { log, lines } = readLog();
     prompts = watchPrompts(folder, 'Sam', log);
     const { version } = prompts.find('alpha') ?? {};

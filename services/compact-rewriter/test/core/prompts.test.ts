@@ -60,11 +60,7 @@ describe('renderPrompts', () => {
       { 'profile.yaml': 'city: [Bern]' },
       'alpha/profile.yaml: expected a text for city, got ["Bern"]',
     ],
-    [
-      'an empty variable',
-      { 'profile.yaml': 'city: ""' },
-      'alpha/profile.yaml: expected a text for city, got ""',
-    ],
+    ['an empty variable', { 'profile.yaml': 'city: ""' }, 'alpha/profile.yaml: expected a text for city, got ""'],
   ])('refuses %s, and says which and where', (_, change, message) => {
     expect(() => renderPrompts('alpha', { ...files, ...change }, 'Sam')).toThrow(new PromptError(message));
   });

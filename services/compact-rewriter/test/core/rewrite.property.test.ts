@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { describe, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { continuation, instruction } from '@loom/shared/testing/claude-code/compaction.ts';
 import { type ClientVersion, RELEASES } from '@loom/shared/testing/claude-code/release.ts';
 import fc from 'fast-check';
@@ -92,6 +92,27 @@ describe('rewriteCompaction, whatever the texts', () => {
 });
 
 describe('matchSignature, whatever the text', () => {
+  test.each([
+    ['reminders', '<system-reminder>x</system-reminder>', 10_000],
+    ['unclosed reminders', '<system-reminder>', 10_000],
+    [
+      'sentences',
+      'Please continue the conversation from where we left off without asking the user any further questions\n',
+      2_000,
+    ],
+    ['second askings', 'For this reply only: write what the instructions above ask for ', 5_000],
+    ['line breaks', '\n', 300_000],
+  ])('is done with %s without end long before the request is due', (_, piece, times) => {
+    const hostile = signatures.flatMap(({ examples }) =>
+      examples.found.map(({ text }) => `${text}\n${piece.repeat(times)}end`),
+    );
+
+    const start = performance.now();
+    for (const text of hostile) for (const signature of signatures) matchSignature(signature, text, 'It is me.');
+
+    expect(performance.now() - start).toBeLessThan(10_000);
+  });
+
   test('cuts it in three without losing a byte', () => {
     const isWhole = (text: string) =>
       signatures.every((signature) => {

@@ -180,6 +180,14 @@ describe('rewriteCompaction, of the request after it', () => {
     expect(main({ matched: [matched(text)] }).found).toEqual(['continuation.please']);
   });
 
+  test('knows a sentence that is wrapped in another place', () => {
+    const text = summary('1.0.128');
+
+    expect(main({ matched: [matched(text.replace('asking the user', 'asking\n  the user'))] }).edits).toEqual(
+      main({ matched: [matched(text)] }).edits,
+    );
+  });
+
   test.each(['1.0.128', '2.0.76', '2.1.118'] as const)(
     'leaves a continuation of %s without the sentence alone',
     (version) => {

@@ -46,24 +46,29 @@ export function instruction(version: ClientVersion, args: string | undefined, is
   return [`${CRITICAL}${asked}\n${REMINDER}`, ...(isRepeated ? [ONCE_MORE] : [])].join('\n\n');
 }
 
+const OPENING = 'This session is being continued from a previous conversation that ran out of context.';
+
+export function isContinuation(text: string | undefined): boolean {
+  return text?.startsWith(OPENING) ?? false;
+}
+
 /**
  * The text that opens the conversation after a compaction.
  *
  * @param answer what the model answered, `<analysis>` and `<summary>` included
  */
 export function continuation(version: ClientVersion, trigger: Trigger, answer: string, transcript: string): string {
-  const opening = 'This session is being continued from a previous conversation that ran out of context.';
   const summary = untagged(answer, isRecent(version));
 
   if (!isRecent(version)) {
-    const text = `${opening} The conversation is summarized below:\n${summary}.`;
+    const text = `${OPENING} The conversation is summarized below:\n${summary}.`;
     return trigger === 'manual'
       ? text
       : `${text}\nPlease continue the conversation from where we left it off without asking the user any further questions. Continue with the last task that you were asked to work on.`;
   }
 
   const text =
-    `${opening} The summary below covers the earlier portion of the conversation.\n\n${summary}\n\n` +
+    `${OPENING} The summary below covers the earlier portion of the conversation.\n\n${summary}\n\n` +
     `If you need specific details from before compaction (the exact text of a file, say), read the full transcript at: ${transcript}\n`;
   const goOn =
     'Continue the conversation from where it left off without asking the user any further questions. Resume directly — do not acknowledge the summary, and do not announce that you resume.';

@@ -1,4 +1,4 @@
-import { commandTexts, continuation, type Trigger } from './compaction.ts';
+import { commandTexts, continuation, isContinuation, type Trigger } from './compaction.ts';
 import { ENVIRONMENT, TOKENS_REMINDER } from './environment.ts';
 import { isHookReminder } from './hook-context.ts';
 import { type Block, type Message, merged, systemMessage, textBlock, userMessage } from './message.ts';
@@ -110,7 +110,7 @@ export class Conversation {
     const { version } = this.#placement;
     this.settle();
     // A continuation that nobody answered is closed by an answer of the client's own.
-    if (version !== '2.1.330' && this.#leading.length > 0 && !(version === '1.0.128' && hasHooks)) {
+    if (isContinuation(this.#leading[0]) && !(version === '1.0.128' && hasHooks)) {
       this.#history.push(userMessage(...this.#leading));
       this.#history.push({ role: 'assistant', content: [textBlock('No response requested.')] });
       this.#leading = [];

@@ -1,3 +1,4 @@
+import { isContinuation } from './compaction.ts';
 import { AROUND, DATE_REMINDER, ENVIRONMENT, SKILLS_REMINDER } from './environment.ts';
 import { type HookOutput, hookLines, hookReminders, hookWrapper } from './hook-context.ts';
 import { type Message, systemMessage, userMessage } from './message.ts';
@@ -64,8 +65,9 @@ function textsOf(turn: Turn, { version, mode }: Placement, isLast: boolean): str
     case '2.1.118': {
       const run = hookReminders(version, hook);
       const reminders = closed(first ? [SKILLS_REMINDER, ...run, DATE_REMINDER] : run);
-      const isContinued = leading[0]?.startsWith('This session is being continued') ?? false;
-      return mode === 'cli' && isContinued ? [...reminders, ...leading, prompt] : [...leading, ...reminders, prompt];
+      return mode === 'cli' && isContinuation(leading[0])
+        ? [...reminders, ...leading, prompt]
+        : [...leading, ...reminders, prompt];
     }
     case '2.1.330': {
       const run = hookReminders(version, hook);

@@ -16,7 +16,8 @@ interface Text {
 const bodyOf = (request: ClientRequest) => JSON.parse(request.body.toString());
 const listed = (content: string | Text[]): Text[] =>
   typeof content === 'string' ? [{ type: 'text', text: content }] : content;
-const instructionOf = (request: ClientRequest): string => listed(bodyOf(request).messages.at(-1).content).at(-1)?.text ?? '';
+const instructionOf = (request: ClientRequest): string =>
+  listed(bodyOf(request).messages.at(-1).content).at(-1)?.text ?? '';
 
 /** Each message as its role and the beginnings of its texts: what a table of the facts says. */
 function outline(request: ClientRequest): string[] {
@@ -47,7 +48,9 @@ describe('ClaudeCode.compact', () => {
 
     const [opening, offered, ...rest] = expected;
     expect(system.at(-1).text.startsWith(opening)).toBe(true);
-    expect(typeof offered === 'number' ? tools.length : tools.map(({ name }: { name: string }) => name)).toEqual(offered);
+    expect(typeof offered === 'number' ? tools.length : tools.map(({ name }: { name: string }) => name)).toEqual(
+      offered,
+    );
     expect([model, max_tokens]).toEqual(rest);
   });
 
@@ -110,6 +113,15 @@ describe('ClaudeCode.compact', () => {
     expect(request.body.includes('{\\"said\\":\\"two\\"}')).toBe(version !== '2.1.330');
   });
 
+  test.each(VERSIONS)('%s has a prompt summarised that got no answer', (version) => {
+    const client = started({ version });
+    client.prompt('unheard');
+
+    const request = client.compact({ trigger: 'auto', newPrompt: 'two' });
+
+    expect(request.body.includes('"unheard"')).toBe(true);
+  });
+
   test('2.1.330 asks once more when there was no summary', () => {
     const client = started({ version: '2.1.330' });
     const first = instructionOf(client.compact({ trigger: 'manual' }));
@@ -163,10 +175,7 @@ describe('ClaudeCode.compacted', () => {
       [['user', 'list', OPENING, ...COMMANDS, 'UserPromptSubmit hook su', 'UserPromptSubmit hook ad', 'two']],
     ],
     [{ version: '2.1.118' }, [['user', 'list', OPENING, ...COMMANDS, 'UserPromptSubmit hook ad', 'two']]],
-    [
-      { version: '2.1.118', mode: 'cli' },
-      [['user', 'list', 'UserPromptSubmit hook ad', OPENING, ...COMMANDS, 'two']],
-    ],
+    [{ version: '2.1.118', mode: 'cli' }, [['user', 'list', 'UserPromptSubmit hook ad', OPENING, ...COMMANDS, 'two']]],
     [
       { version: '2.1.330', model: 'claude-opus-4-6' },
       [
@@ -196,19 +205,22 @@ describe('ClaudeCode.compacted', () => {
     expect(request.body.includes('{\\"said\\":\\"two\\"}')).toBe(true);
   });
 
-  test.each(['1.0.128', '2.0.76', '2.1.118'] as const)('%s goes on by itself with the continuation alone', (version) => {
-    const atPrompt = started({ version });
-    atPrompt.compact({ trigger: 'auto', newPrompt: 'two' });
-    atPrompt.compacted(ANSWER);
-    const inLoop = started({ version });
-    inLoop.compact({ trigger: 'auto', midToolLoop: { message: CALL, results: ['ok'] } });
-    inLoop.compacted(ANSWER);
+  test.each(['1.0.128', '2.0.76', '2.1.118'] as const)(
+    '%s goes on by itself with the continuation alone',
+    (version) => {
+      const atPrompt = started({ version });
+      atPrompt.compact({ trigger: 'auto', newPrompt: 'two' });
+      atPrompt.compacted(ANSWER);
+      const inLoop = started({ version });
+      inLoop.compact({ trigger: 'auto', midToolLoop: { message: CALL, results: ['ok'] } });
+      inLoop.compacted(ANSWER);
 
-    const requests = [atPrompt.continueAfterCompaction(), inLoop.continueAfterCompaction()];
+      const requests = [atPrompt.continueAfterCompaction(), inLoop.continueAfterCompaction()];
 
-    expect(requests.map(outline)).toEqual([[`user | list | ${OPENING}`], [`user | list | ${OPENING}`]]);
-    expect(requests.map(({ body }) => body.includes('said'))).toEqual([false, false]);
-  });
+      expect(requests.map(outline)).toEqual([[`user | list | ${OPENING}`], [`user | list | ${OPENING}`]]);
+      expect(requests.map(({ body }) => body.includes('said'))).toEqual([false, false]);
+    },
+  );
 
   test('2.1.330 keeps the new prompt and its context, and loses the context only in a tool loop', () => {
     const atPrompt = started({ version: '2.1.330' });
@@ -237,6 +249,15 @@ describe('ClaudeCode.compacted', () => {
     expect(requests.map(({ body }) => body.includes('said'))).toEqual([true, false]);
   });
 
+  test('goes on by itself only after an automatic compaction', () => {
+    const client = started({ version: '2.1.330' });
+    client.compact({ trigger: 'manual' });
+    client.compacted(ANSWER);
+
+    expect(() => client.continueAfterCompaction()).toThrow('expected an automatic compaction that is complete');
+    expect(() => client.compacted(ANSWER)).toThrow('expected a compaction under way: call compact first');
+  });
+
   test('says an empty role-system message with its effort', () => {
     const client = started({ version: '2.1.330' });
     client.compact({ trigger: 'manual' });
@@ -259,10 +280,13 @@ describe('ClaudeCode.compacted', () => {
     client.compacted(ANSWER);
 
     client.resume();
-    const { messages } = bodyOf(client.prompt('two'));
+    const request = client.prompt('two');
+    const { messages } = bodyOf(request);
 
     expect(messages).toHaveLength(count);
-    if (count === 3) expect(messages[1]).toMatchObject({ role: 'assistant', content: [{ text: 'No response requested.' }] });
+    expect(request.body.toString().split('<command-name>')).toHaveLength(2);
+    if (count === 3)
+      expect(messages[1]).toMatchObject({ role: 'assistant', content: [{ text: 'No response requested.' }] });
   });
 
   test.each(VERSIONS)('%s keeps the continuation as its first message until the next compaction', (version) => {
@@ -287,7 +311,8 @@ describe('ClaudeCode.compacted', () => {
 
   test('changes the three digits of the billing block', () => {
     const client = started({ version: '2.1.330' });
-    const digits = (request: ClientRequest) => /cc_version=2\.1\.330\.([0-9a-f]{3});/.exec(bodyOf(request).system[0].text)?.[1];
+    const digits = (request: ClientRequest) =>
+      /cc_version=2\.1\.330\.([0-9a-f]{3});/.exec(bodyOf(request).system[0].text)?.[1];
     const compaction = client.compact({ trigger: 'manual' });
     client.compacted(ANSWER);
 

@@ -25,8 +25,7 @@ describe('ClaudeCode, headers', () => {
       'x-stainless-runtime': 'node',
       'x-stainless-runtime-version': 'v20.19.5',
       'x-stainless-timeout': '600',
-      'anthropic-beta':
-        'claude-code-20250219,interleaved-thinking-2025-05-14,fine-grained-tool-streaming-2025-05-14',
+      'anthropic-beta': 'claude-code-20250219,interleaved-thinking-2025-05-14,fine-grained-tool-streaming-2025-05-14',
       'anthropic-dangerous-direct-browser-access': 'true',
       'anthropic-version': '2023-06-01',
       'x-api-key': 'test-key',
@@ -167,8 +166,7 @@ describe('ClaudeCode, hint headers', () => {
 });
 
 describe('ClaudeCode, bodies', () => {
-  const RECENT =
-    'model,messages,system,tools,metadata,max_tokens,thinking,context_management,output_config,stream';
+  const RECENT = 'model,messages,system,tools,metadata,max_tokens,thinking,context_management,output_config,stream';
 
   test.each([
     [{ version: '1.0.128' }, 'model,messages,temperature,system,tools,metadata,max_tokens,stream'],
@@ -235,14 +233,17 @@ describe('ClaudeCode, bodies', () => {
     const stamp = (prompt: string) =>
       /cch=([0-9a-f]{5});/.exec(create({ version: '2.1.118' }).prompt(prompt).body.toString())?.[1];
 
-    expect([stamp('one') === stamp('one'), stamp('one') === stamp('two')]).toEqual([true, false]);
-    expect(stamp('one')).not.toBe('00000');
+    const [first, again, other] = ['one', 'one', 'two'].map(stamp);
+
+    expect([first === again, first === other, first === '00000']).toEqual([true, false, false]);
   });
 
   test('2.1.330 offers a search for tools and a deferred one', () => {
     const { tools } = bodyOf(create({ version: '2.1.330' }).prompt('one'));
 
-    expect(tools.map(({ name, defer_loading }: { name: string; defer_loading?: boolean }) => [name, defer_loading])).toEqual([
+    expect(
+      tools.map(({ name, defer_loading }: { name: string; defer_loading?: boolean }) => [name, defer_loading]),
+    ).toEqual([
       ['Task', undefined],
       ['Bash', undefined],
       ['Grep', undefined],
@@ -277,9 +278,7 @@ describe('ClaudeCode, calls that are no turns', () => {
     expect(signs(client.title())).toEqual({
       model: 'claude-3-5-haiku-20241022',
       system: 'Summarize this coding conversation in under 50 characters.',
-      messages: [
-        { role: 'user', content: [{ type: 'text', text: `This is the conversation:\n\none\n\n${wrapper}` }] },
-      ],
+      messages: [{ role: 'user', content: [{ type: 'text', text: `This is the conversation:\n\none\n\n${wrapper}` }] }],
       tools: [],
       stream: true,
       max_tokens: 512,

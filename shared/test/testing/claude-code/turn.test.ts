@@ -29,7 +29,10 @@ const hooks = { hook, otherHook: 'It rains.' };
 const bodyOf = (request: ClientRequest) => JSON.parse(request.body.toString());
 const messagesOf = (request: ClientRequest) => bodyOf(request).messages;
 const blocks = (...texts: string[]) => texts.map((text) => ({ type: 'text', text }));
-const marked = (...texts: string[]) => [...blocks(...texts.slice(0, -1)), { ...blocks(texts.at(-1) ?? '')[0], ...MARK }];
+const marked = (...texts: string[]) => [
+  ...blocks(...texts.slice(0, -1)),
+  { ...blocks(texts.at(-1) ?? '')[0], ...MARK },
+];
 
 /** A client whose first turn is over. */
 function afterOneTurn(options: ClaudeCodeOptions): ClaudeCode {
@@ -187,12 +190,15 @@ describe('ClaudeCode, the history', () => {
     return [first, second, third, client.prompt('three')];
   }
 
-  test.each(CLIENTS)('%j moves its marks and keeps what it said: each request begins with the one before', (options) => {
-    const requests = requestsOf({ ...options, ...hooks }).map((request) => normalisedMessages(bodyOf(request)));
+  test.each(CLIENTS)(
+    '%j moves its marks and keeps what it said: each request begins with the one before',
+    (options) => {
+      const requests = requestsOf({ ...options, ...hooks }).map((request) => normalisedMessages(bodyOf(request)));
 
-    for (const [index, earlier] of requests.slice(0, -1).entries())
-      expect(requests[index + 1]?.slice(0, earlier.length)).toEqual(earlier);
-  });
+      for (const [index, earlier] of requests.slice(0, -1).entries())
+        expect(requests[index + 1]?.slice(0, earlier.length)).toEqual(earlier);
+    },
+  );
 
   test.each(CLIENTS)('%j reads from the prompt cache all that it wrote before', (options) => {
     const cache = new PromptCache();
@@ -215,7 +221,9 @@ describe('ClaudeCode, the history', () => {
   ])('%j marks the last block of %j', (options, roles) => {
     const messages = messagesOf(requestsOf({ ...options, ...hooks })[3] as ClientRequest);
 
-    const holders = messages.filter(({ content }: { content: unknown }) => JSON.stringify(content).includes('ephemeral'));
+    const holders = messages.filter(({ content }: { content: unknown }) =>
+      JSON.stringify(content).includes('ephemeral'),
+    );
     expect(holders).toEqual(messages.slice(-roles.length));
     expect(holders.map(({ role }: { role: string }) => role)).toEqual(roles);
     expect(holders.map(({ content }: { content: object[] }) => 'cache_control' in (content.at(-1) ?? {}))).toEqual(
@@ -257,7 +265,8 @@ describe('ClaudeCode, the history', () => {
   });
 
   test('hands tool results back, and tells older models on 2.1.330 inside them how much room is left', () => {
-    const result = (options: ClaudeCodeOptions) => messagesOf(new ClaudeCode(options).toolResults(CALL, ['a b'])).slice(-2);
+    const result = (options: ClaudeCodeOptions) =>
+      messagesOf(new ClaudeCode(options).toolResults(CALL, ['a b'])).slice(-2);
 
     expect(result(SYSTEM)).toEqual([
       { role: 'assistant', content: CALL.content },
@@ -322,6 +331,12 @@ describe('ClaudeCode, turns without an answer', () => {
     expect([messages.length, text.split('said').length - 1]).toEqual([3, 2]);
   });
 
+  test('2.1.330 with an older model merges the prompts where they stand', () => {
+    const messages = messagesOf(afterOneTurn({ ...OLDER_MODEL }).failedThenPrompt(['p1', 'p2']));
+
+    expect(messages.slice(2)).toEqual([{ role: 'user', content: marked('p1\n', 'p2') }]);
+  });
+
   test.each(CLIENTS)('%j says in front of the next prompt that it was interrupted', (options) => {
     const client = new ClaudeCode({ ...options });
     client.prompt('zero');
@@ -344,17 +359,18 @@ describe('ClaudeCode, turns without an answer', () => {
 
 describe('ClaudeCode, commands', () => {
   test('tells the model of a shell command at once, without a hook', () => {
-    const client = new ClaudeCode({ ...SYSTEM, mode: 'cli', hintHeaders: true, hook });
+    const client = afterOneTurn({ ...SYSTEM, mode: 'cli', hintHeaders: true, hook });
 
     const request = client.bash('date', 'noon');
 
-    expect(messagesOf(request)).toEqual([
+    expect(messagesOf(request).slice(3)).toEqual([
       {
         role: 'user',
         content: marked('<bash-input>date</bash-input>', '<bash-stdout>noon</bash-stdout><bash-stderr></bash-stderr>'),
       },
     ]);
-    expect(request.headers['x-claude-code-request-class']).toBe('main');
+    const { 'x-claude-code-request-class': requestClass, 'x-claude-code-prompt-id': promptId } = request.headers;
+    expect([requestClass, promptId]).toEqual(['main', undefined]);
   });
 
   test('starts another session after /clear, and says so before the prompt', () => {
@@ -363,6 +379,7 @@ describe('ClaudeCode, commands', () => {
 
     client.clear();
     const body = bodyOf(client.prompt('anew'));
+    const title = messagesOf(client.title());
 
     expect(client.session).not.toBe(before);
     expect(body.metadata.user_id.endsWith(`_session_${client.session}`)).toBe(true);
@@ -377,5 +394,6 @@ describe('ClaudeCode, commands', () => {
         ),
       },
     ]);
+    expect(title[0].content[0].text).toBe('This is the conversation:\n\nanew');
   });
 });

@@ -1,0 +1,132 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { contextOf } from '@loom/shared';
+import { type OtlpReceiver, startOtlpReceiver } from '@loom/shared/testing/otlp.ts';
+import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
+import { until } from '@loom/shared/testing/until.ts';
+import { type Bed, openBed } from './fixtures/bed.ts';
+import { spoolFull } from './fixtures/drafts.ts';
+import { startTally, type TallyProcess } from './fixtures/tally-process.ts';
+
+let server: RedisServer;
+let bed: Bed;
+let collector: OtlpReceiver;
+let tallying: TallyProcess | undefined;
+
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.close());
+beforeEach(async () => {
+  bed = await openBed(server);
+  collector = await startOtlpReceiver();
+});
+afterEach(async () => {
+  await tallying?.end('SIGKILL');
+  await collector.close();
+  bed.close();
+});
+
+const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
+
+/** Lets a service handle one event that was published in the trace, and drains it. */
+async function handleOne(environment: Record<string, string>): Promise<string> {
+  const sealed = bed.streams.seal(spoolFull(1), contextOf(`00-${TRACE}-00f067aa0ba902b7-00`));
+  await bed.streams.append([sealed]);
+  tallying = startTally({ REDIS_URL: server.url, LOOM_KEY_PREFIX: bed.prefix, TALLY_REPLICA: 't1', ...environment });
+  await until(async () => (await bed.redis.xlen(bed.streams.key('alerts'))) === 2, { withinMs: 10_000 });
+  await tallying.end('SIGTERM');
+  return sealed.event.traceparent;
+}
+
+describe('a service with an endpoint', () => {
+  test('exports one tree: the event, its handling, and what followed', async () => {
+    const traceparent = await handleOne({
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+      OTEL_SERVICE_NAME: 'tally-test',
+    });
+    const stream = bed.streams.key('alerts');
+    const [, next] = await bed.entries('alerts');
+
+    const process = collector.spans.find(({ name }) => name === `process ${stream}`);
+    const send = collector.spans.find(({ name }) => name === `send ${stream}`);
+    const eventSpanId = traceparent.split('-')[2];
+
+    expect(process).toMatchObject({ service: 'tally-test', traceId: TRACE, parentId: eventSpanId, kind: 5, status: 0 });
+    expect(process?.linkedIds).toEqual([eventSpanId]);
+    expect(process?.attributes).toMatchObject({
+      'messaging.system': 'redis',
+      'messaging.destination.name': stream,
+      'messaging.consumer.group.name': 'tally',
+      'session.id': 's1',
+    });
+    expect(send).toMatchObject({
+      service: 'tally-test',
+      traceId: TRACE,
+      parentId: process?.spanId,
+      kind: 4,
+      status: 0,
+    });
+    expect(send?.attributes['messaging.message.id']).toMatch(/^\d+-\d+$/);
+    expect(next?.['traceparent']).toBe(`00-${TRACE}-${send?.spanId}-01`);
+  });
+
+  test('has a span for what its handler asked of Redis, and none for polling and publishing', async () => {
+    await handleOne({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+
+    const process = collector.spans.find(({ name }) => name.startsWith('process '));
+    const commands = collector.spans.filter(({ kind }) => kind === 3);
+    expect(commands.map(({ name, parentId }) => ({ name, parentId }))).toEqual([
+      { name: 'rpush', parentId: process?.spanId },
+    ]);
+    expect(collector.spans).toHaveLength(3);
+  });
+
+  test('exports its log lines with the span that they were written in', async () => {
+    await handleOne({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_SERVICE_NAME: 'tally-test' });
+
+    const process = collector.spans.find(({ name }) => name.startsWith('process '));
+    expect(collector.logs).toContainEqual({
+      ...{ service: 'tally-test', body: 'tallied' },
+      ...{ traceId: TRACE, spanId: process?.spanId },
+    });
+    expect(tallying?.lines().find(({ message }) => message === 'tallied')).toMatchObject({
+      trace_id: TRACE,
+      span_id: process?.spanId,
+    });
+  });
+
+  test('sends everything compressed', async () => {
+    await handleOne({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+
+    expect(new Set(collector.requests.map(({ path, encoding }) => `${path} ${encoding}`))).toEqual(
+      new Set(['/v1/traces gzip', '/v1/logs gzip']),
+    );
+  });
+});
+
+describe('a service that exports nothing', () => {
+  test.each([
+    ['without an endpoint', () => ({})],
+    ['with the SDK switched off', () => ({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_SDK_DISABLED: 'true' })],
+  ])('%s still passes the trace on', async (_, environment) => {
+    const traceparent = await handleOne(environment());
+
+    const [, next] = await bed.entries('alerts');
+    expect(next?.['traceparent']).toBe(traceparent);
+    expect(tallying?.lines().find(({ message }) => message === 'tallied')).toMatchObject({ trace_id: TRACE });
+    expect(collector.requests).toEqual([]);
+  });
+});
+
+describe('a service whose collector is away', () => {
+  test('drains all the same, and says so once', async () => {
+    await collector.close();
+    const began = performance.now();
+
+    await handleOne({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+
+    expect(tallying?.child.exitCode).toBe(0);
+    expect(performance.now() - began).toBeLessThan(9_000);
+    collector = await startOtlpReceiver();
+  });
+});
