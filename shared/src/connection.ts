@@ -9,6 +9,7 @@ const RECONNECTING = {
   // ioredis 6 waits up to 5 s by default; with 500 ms a client is back 74 to 518 ms after Redis is.
   retryStrategy: (attempt: number) => Math.min(attempt * 50, 500),
   connectTimeout: SILENCE_MS,
+  disconnectTimeout: 200,
   disableClientInfo: true,
 } satisfies RedisOptions;
 

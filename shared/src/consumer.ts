@@ -185,8 +185,10 @@ export class Consumer {
       if (this.#clientId) await this.#options.streams.redis.client('UNBLOCK', this.#clientId).catch(() => {});
       await Promise.race([ended, delay(20)]);
     }
-    if (reading) this.#reader.disconnect();
-    await ended;
+    if (!reading) return;
+    this.#reader.disconnect();
+    // A read that waits for a reconnection is forgotten by ioredis: it neither resolves nor rejects any more.
+    await Promise.race([ended, delay(RETRY_MS)]);
   }
 
   async #leave(): Promise<void> {

@@ -19,6 +19,7 @@ export function startSendSpan({ stream, key, id, type, subject }: Sending, paren
     ...operation('send', key),
     [ATTRIBUTE.messagingDestinationTemplate]: stream,
     [ATTRIBUTE.messagingConversationId]: subject,
+    [ATTRIBUTE.sessionId]: subject,
     [ATTRIBUTE.eventId]: id,
     [ATTRIBUTE.eventType]: type,
   };
@@ -39,6 +40,7 @@ export function startProcessSpan(
     [ATTRIBUTE.messagingClientId]: consumer,
     [ATTRIBUTE.messagingMessageId]: entry.id,
     [ATTRIBUTE.messagingConversationId]: event.subject,
+    [ATTRIBUTE.sessionId]: event.subject,
     [ATTRIBUTE.eventId]: event.id,
     [ATTRIBUTE.eventType]: event.type,
     [ATTRIBUTE.deliveryCount]: entry.deliveries,

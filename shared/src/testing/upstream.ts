@@ -164,7 +164,7 @@ async function reply(
   response.sendDate = false;
 
   const writeHead = () => {
-    if (!response.headersSent) response.writeHead(status, headers.flat()).flushHeaders();
+    if (!response.headersSent) response.writeHead(status, headers.flat());
   };
   for (const chunk of chunks) {
     if (Buffer.isBuffer(chunk)) {

@@ -1,15 +1,16 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Streams } from '@loom/shared';
 import type { ChainableCommander } from 'ioredis';
-import { Breaker } from '../core/breaker.ts';
 import type { Metrics } from './metrics.ts';
 
 const READ_MS = 50;
+const SUSPENDED_MS = 1_000;
 
-/** Reads from Redis on a request's path: at most 50 ms, and after a miss not again for a while. */
+/** Reads from Redis on a request's path: at most 50 ms, and after a miss not again until Redis was seen to answer. */
 export class BoundedReads {
   readonly #streams: Streams;
   readonly #metrics: Metrics;
-  readonly #breaker = new Breaker(1);
+  #isSuspended = false;
 
   constructor(streams: Streams, metrics: Metrics) {
     this.#streams = streams;
@@ -17,25 +18,40 @@ export class BoundedReads {
   }
 
   /**
-   * Runs a pipeline; undefined when Redis is away or did not answer in time.
+   * Runs a pipeline and returns the replies in order; undefined when Redis is away, did not answer in time, or refused
+   * one of the commands.
    *
-   * @returns the replies in order; a command that failed by itself (wrong type) gives undefined
+   * @example
+   * const replies = await reads.read((pipeline) => pipeline.hgetall('loom:session:s1')); // [{ profile: 'alpha' }]
    */
   async read(build: (pipeline: ChainableCommander) => void): Promise<unknown[] | undefined> {
-    if (!this.#streams.connected || !this.#breaker.allows(Date.now())) return undefined;
+    if (!this.#streams.connected || this.#isSuspended) return undefined;
     const pipeline = this.#streams.redis.pipeline();
     build(pipeline);
+    const reply = pipeline.exec();
     const { promise: timeout, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, READ_MS);
-    // A reply that comes later is thrown away: memory serves meanwhile.
-    const replies = await Promise.race([pipeline.exec().catch(() => undefined), timeout]);
+    // A pipeline resolves also when the connection was lost: each reply is then an error.
+    const replies = await Promise.race([reply.catch(() => null), timeout]);
     clearTimeout(timer);
-    if (!Array.isArray(replies)) {
-      this.#breaker.missed(Date.now());
-      this.#metrics.readsFailed.add(1);
-      return undefined;
+    if (replies && !replies.some(([error]) => error)) return replies.map(([, value]) => value);
+    this.#metrics.readsFailed.add(1);
+    if (replies === undefined && !this.#isSuspended) void this.#suspend();
+    return undefined;
+  }
+
+  /** Asks in the background until Redis answers again, so that no request waits for it in vain. */
+  async #suspend(): Promise<void> {
+    this.#isSuspended = true;
+    const { redis } = this.#streams;
+    let isAnswered = false;
+    while (!isAnswered && redis.status !== 'end') {
+      await pause(SUSPENDED_MS, undefined, { ref: false });
+      isAnswered = await redis.ping().then(
+        () => true,
+        () => false,
+      );
     }
-    this.#breaker.succeeded();
-    return replies.map(([error, value]) => (error ? undefined : value));
+    this.#isSuspended = false;
   }
 }

@@ -6,7 +6,14 @@ import type { BoundedReads } from './bounded-reads.ts';
 const KEEP_SECONDS = 30 * 24 * 3600;
 const MAX_SESSIONS = 1_000;
 const CATCH_UP_MS = 1_000;
+const CATCH_UP_BATCH = 100;
 const MAX_UNWRITTEN = 10_000;
+
+interface LedgerRecord {
+  session: string;
+  anchor: string;
+  entry: LedgerEntry;
+}
 
 interface SessionLedger {
   /** By anchor, then by rewriter. */
@@ -22,11 +29,13 @@ interface SessionLedger {
  */
 export class LedgerStore {
   readonly #sessions = new LRUCache<string, SessionLedger>({ max: MAX_SESSIONS });
-  readonly #unwritten = new Map<string, { session: string; anchor: string; entry: LedgerEntry }>();
+  /** What is not known to be in Redis, by key and field. */
+  readonly #unwritten = new Map<string, LedgerRecord>();
   readonly #streams: Streams;
   readonly #reads: BoundedReads;
   readonly #log: Logger;
   readonly #catchUp: NodeJS.Timeout;
+  #isCatchingUp = false;
 
   constructor(streams: Streams, reads: BoundedReads, log: Logger) {
     this.#streams = streams;
@@ -36,8 +45,10 @@ export class LedgerStore {
     this.#catchUp.unref();
   }
 
-  close(): void {
+  /** Writes what Redis has not yet got, if it is there. */
+  async close(): Promise<void> {
     clearInterval(this.#catchUp);
+    await this.#writeAll();
   }
 
   /** Brings what Redis knows about these anchors into memory; one read of at most 50 ms, none when all are known. */
@@ -73,7 +84,7 @@ export class LedgerStore {
     if (entries.has(entry.rewriter)) return;
     ledger.entries.set(anchor, entries.set(entry.rewriter, entry));
     ledger.known.add(anchor);
-    void this.#write({ session, anchor, entry });
+    void this.#write([{ session, anchor, entry }]);
   }
 
   /** After a rewriter was bypassed: another gateway may yet get its answer about this message, when the client tries again. */
@@ -103,33 +114,50 @@ export class LedgerStore {
     }
   }
 
-  async #write(record: { session: string; anchor: string; entry: LedgerEntry }): Promise<void> {
-    const key = this.#key(record.session);
-    const field = `${record.anchor}:${record.entry.rewriter}`;
-    const id = `${key} ${field}`;
-    try {
-      const pipeline = this.#streams.redis.pipeline();
-      pipeline.hsetnx(key, field, JSON.stringify(record.entry)).expire(key, KEEP_SECONDS);
-      const replies = await pipeline.exec();
-      const failure = replies?.find(([error]) => error)?.[0];
-      if (failure) throw failure;
-      this.#unwritten.delete(id);
-    } catch {
-      // Memory serves; the next round writes it. Beyond the bound a restart would forget the newest ones.
-      if (this.#unwritten.size < MAX_UNWRITTEN || this.#unwritten.has(id)) this.#unwritten.set(id, record);
-      else
-        this.#log.error('the ledger has too much to catch up: an entry lives in memory only', {
-          session: record.session,
-        });
+  async #write(records: LedgerRecord[]): Promise<boolean> {
+    for (const record of records) this.#keepUnwritten(record);
+    const pipeline = this.#streams.redis.pipeline();
+    for (const { session, anchor, entry } of records) {
+      const key = this.#key(session);
+      // The first answer stays, whichever gateway got it.
+      pipeline.hsetnx(key, fieldOf(anchor, entry), JSON.stringify(entry)).expire(key, KEEP_SECONDS);
     }
+    // A pipeline resolves also when Redis refused everything: each reply is then an error. Memory serves meanwhile.
+    const replies = (await pipeline.exec().catch(() => null)) ?? [];
+    const refused = records.filter((_, at) => {
+      const [stored, expiring] = replies.slice(2 * at, 2 * at + 2);
+      return !stored || stored[0] !== null || !expiring || expiring[0] !== null;
+    });
+    for (const record of records) if (!refused.includes(record)) this.#unwritten.delete(this.#idOf(record));
+    return refused.length === 0;
+  }
+
+  #keepUnwritten(record: LedgerRecord): void {
+    const id = this.#idOf(record);
+    if (this.#unwritten.size < MAX_UNWRITTEN || this.#unwritten.has(id)) this.#unwritten.set(id, record);
+    // Beyond the bound a restart would forget the newest ones.
+    else this.#log.error('the ledger has too much to catch up: an entry may be lost', { session: record.session });
   }
 
   async #writeAll(): Promise<void> {
-    if (!this.#streams.connected) return;
-    for (const record of [...this.#unwritten.values()]) await this.#write(record);
+    if (this.#isCatchingUp) return;
+    this.#isCatchingUp = true;
+    const records = [...this.#unwritten.values()];
+    for (let at = 0; at < records.length && this.#streams.connected; at += CATCH_UP_BATCH) {
+      if (!(await this.#write(records.slice(at, at + CATCH_UP_BATCH)))) break;
+    }
+    this.#isCatchingUp = false;
+  }
+
+  #idOf({ session, anchor, entry }: LedgerRecord): string {
+    return `${this.#key(session)} ${fieldOf(anchor, entry)}`;
   }
 
   #key(session: string): string {
     return this.#streams.key(`ledger:${session}`);
   }
+}
+
+function fieldOf(anchor: string, { rewriter }: LedgerEntry): string {
+  return `${anchor}:${rewriter}`;
 }

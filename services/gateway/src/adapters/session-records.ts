@@ -3,8 +3,9 @@ import { LRUCache } from 'lru-cache';
 import type { BoundedReads } from './bounded-reads.ts';
 
 const KEEP_SECONDS = 30 * 24 * 3600;
-/** A session that Redis does not know may become known by way of another gateway. */
-const ABSENT_FOR_MS = 10_000;
+const MAX_SESSIONS = 10_000;
+/** A session without a profile may get one by way of another gateway. */
+const CHECKED_FOR_MS = 10_000;
 
 /** What is remembered of a session, because not every request says it. */
 export interface SessionRecord {
@@ -13,9 +14,14 @@ export interface SessionRecord {
   traceparent?: string;
 }
 
-/** Remembers sessions: in memory, and in the hash `<prefix>:session:<id>` for restarts and other gateways. */
+/**
+ * Remembers sessions: in memory, and in the hash `<prefix>:session:<id>` for restarts and other gateways. While Redis is
+ * away memory serves, and what it did not take is written when it is back.
+ */
 export class SessionRecords {
-  readonly #memory = new LRUCache<string, SessionRecord>({ max: 10_000 });
+  readonly #memory = new LRUCache<string, SessionRecord>({ max: MAX_SESSIONS });
+  readonly #checked = new LRUCache<string, true>({ max: MAX_SESSIONS, ttl: CHECKED_FOR_MS });
+  readonly #unwritten = new LRUCache<string, true>({ max: MAX_SESSIONS });
   readonly #streams: Streams;
   readonly #reads: BoundedReads;
   readonly #log: Logger;
@@ -24,33 +30,46 @@ export class SessionRecords {
     this.#streams = streams;
     this.#reads = reads;
     this.#log = log;
+    this.#streams.onReady(() => {
+      for (const session of this.#unwritten.keys()) void this.#write(session, this.#memory.peek(session));
+    });
   }
 
   /** From memory, else from Redis within 50 ms; empty when neither knows. */
   async find(session: string): Promise<SessionRecord> {
     const known = this.#memory.get(session);
-    if (known) return known;
+    if (known?.profile !== undefined || this.#checked.has(session)) return known ?? {};
     const replies = await this.#reads.read((pipeline) => pipeline.hgetall(this.#key(session)));
-    if (!replies) return {};
+    if (!replies) return this.#memory.get(session) ?? {};
     const { profile, traceparent } = (replies[0] ?? {}) as Record<string, string>;
-    const record = { ...(profile && { profile }), ...(traceparent && { traceparent }) };
-    this.#memory.set(session, record, profile ? {} : { ttl: ABSENT_FOR_MS });
+    // What another request said meanwhile is newer.
+    const record = { ...(profile && { profile }), ...(traceparent && { traceparent }), ...this.#memory.get(session) };
+    this.#memory.set(session, record);
+    this.#checked.set(session, true);
     return record;
   }
 
   /** Takes down what a request said; what it did not say stays. */
   remember(session: string, said: SessionRecord): void {
     const known = this.#memory.get(session);
+    const record = { ...known, ...said };
     const news = Object.entries(said).filter(([name, value]) => known?.[name as keyof SessionRecord] !== value);
-    if (news.length === 0) return;
-    this.#memory.set(session, { ...known, ...said });
+    if (news.length > 0) this.#memory.set(session, record);
+    if (this.#unwritten.has(session)) void this.#write(session, record);
+    else if (news.length > 0) void this.#write(session, Object.fromEntries(news));
+  }
+
+  async #write(session: string, fields: SessionRecord | undefined): Promise<void> {
+    if (!fields) return;
     const key = this.#key(session);
-    const write = this.#streams.redis.pipeline().hset(key, Object.fromEntries(news)).expire(key, KEEP_SECONDS).exec();
-    write.catch((error: unknown) => {
-      // Memory serves; a while later the next request that says it writes it again.
-      this.#memory.set(session, { ...known, ...said }, { ttl: ABSENT_FOR_MS });
-      this.#log.debug('a session was not stored', { session, error });
-    });
+    const write = this.#streams.redis.pipeline().hset(key, fields).expire(key, KEEP_SECONDS).exec();
+    const replies = await write.catch(() => null);
+    const isWritten = replies?.every(([error]) => error === null) ?? false;
+    if (isWritten) this.#unwritten.delete(session);
+    else if (!this.#unwritten.has(session)) {
+      this.#unwritten.set(session, true);
+      this.#log.debug('a session is not stored yet', { session, error: replies?.find(([error]) => error)?.[0] });
+    }
   }
 
   #key(session: string): string {

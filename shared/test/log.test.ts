@@ -1,0 +1,83 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, test } from '@jest/globals';
+
+const FOLDER = fileURLToPath(new URL('..', import.meta.url));
+
+/** Runs statements with a `log` in a process of their own and returns its lines on stdout. */
+async function linesOf(statements: string, environment: Record<string, string> = {}): Promise<string[]> {
+  const script = `
+    await import('@loom/shared/instrument.ts');
+    const { createLog } = await import('@loom/shared/log.ts');
+    const { startSpan, contextOf } = await import('@loom/shared/telemetry.ts');
+    const { context, trace } = await import('@opentelemetry/api');
+    const log = createLog({ service: 'gateway', level: 'info' });
+    ${statements}`;
+  const env = { ...process.env, NODE_OPTIONS: '', ...environment };
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+    cwd: FOLDER,
+    env,
+  });
+  return stdout.split('\n').slice(0, -1);
+}
+
+describe('createLog', () => {
+  test('writes one object a line, from its level up', async () => {
+    const lines = await linesOf(`log.info('listening', { port: 8080 }); log.debug('unseen'); log.error('failed');`);
+
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      { timestamp: expect.any(String), level: 'info', service: 'gateway', message: 'listening', port: 8080 },
+      { timestamp: expect.any(String), level: 'error', service: 'gateway', message: 'failed' },
+    ]);
+    expect(lines[0]).toMatch(/^\{"timestamp":"\d{4}-[^"]+Z","level":"info","service":"gateway","message":"listening"/);
+  });
+
+  test('drops fields that are not known to be safe, and scrubs what is said', async () => {
+    const [line = ''] = await linesOf(
+      `log.info('got sk-ant-api03-x', { headers: { authorization: 'Bearer abcdef' } });`,
+    );
+
+    expect(JSON.parse(line)).toMatchObject({ message: 'got [credential]', withheld: ['headers'] });
+    expect(line).not.toContain('abcdef');
+  });
+
+  test('says in which span a line was written', async () => {
+    const [line = ''] = await linesOf(`
+      const parent = contextOf('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01');
+      context.with(parent, () => log.info('within'));`);
+
+    expect(JSON.parse(line)).toMatchObject({
+      trace_id: '4bf92f3577b34da6a3ce929d0e0e4736',
+      span_id: '00f067aa0ba902b7',
+    });
+  });
+
+  test('writes for a person where LOOM_LOG_FORMAT says so', async () => {
+    const lines = await linesOf(
+      `log.info('listening', { port: 8080, reason: 'asked to' }); log.warn('failed', { error: new Error('no'), body: 1 });`,
+      { LOOM_LOG_FORMAT: 'pretty' },
+    );
+
+    expect(lines.map((line) => line.replace(/^\d\d:\d\d:\d\d/, 'HH:MM:SS'))).toEqual([
+      'HH:MM:SS info  listening port=8080 reason="asked to"',
+      'HH:MM:SS warn  failed error="no" withheld=["body"]',
+    ]);
+  });
+
+  test('says at most once a minute that telemetry is not exported', async () => {
+    const lines = await linesOf(
+      `const { diag } = await import('@opentelemetry/api');
+       diag.error('no collector'); diag.warn('no collector'); diag.info('unseen');
+       process.exit(0);`,
+      { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' },
+    );
+
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      {
+        ...{ timestamp: expect.any(String), level: 'warn', service: 'gateway' },
+        ...{ message: 'telemetry is not exported', reason: 'no collector', suppressed: 0 },
+      },
+    ]);
+  });
+});

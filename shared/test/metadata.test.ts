@@ -1,0 +1,66 @@
+import { describe, expect, test } from '@jest/globals';
+import { CANARY, formatMetadata, isSignedWith, MAX_METADATA_LENGTH, Metadata } from '@loom/shared';
+import fc from 'fast-check';
+
+const secrets = fc.string({ minLength: 1, maxLength: 40 });
+const prompts = fc.string({ unit: 'binary', maxLength: 12_000 });
+const RUNS = { seed: 20_261_122, numRuns: 200 };
+
+describe('formatMetadata', () => {
+  test('writes one line of JSON that begins with the canary', () => {
+    expect(formatMetadata({ v: 1, session_id: 's1', prompt: 'tea?' })).toBe(
+      `{"canary":"${CANARY}","v":1,"session_id":"s1","prompt":"tea?"}`,
+    );
+  });
+
+  test('puts the signature last', () => {
+    expect(formatMetadata({ v: 1 }, 'secret')).toMatch(
+      new RegExp(`^\\{"canary":"${CANARY}","v":1,"sig":"[0-9a-f]{64}"\\}$`),
+    );
+  });
+
+  test('is at most 8,000 characters on one line, whatever the prompt, and says the rest whole', () => {
+    fc.assert(
+      fc.property(prompts, fc.option(secrets, { nil: undefined }), (prompt, secret) => {
+        const line = formatMetadata({ session_id: 's1', prompt, sent_at: '2026-11-22' }, secret);
+
+        expect(line.length).toBeLessThanOrEqual(MAX_METADATA_LENGTH);
+        expect(line).not.toContain('\n');
+        const parsed = Metadata.parse(JSON.parse(line));
+        expect(parsed).toMatchObject({ canary: CANARY, session_id: 's1', sent_at: '2026-11-22' });
+      }),
+      RUNS,
+    );
+  });
+
+  test('keeps as much of the beginning of a long prompt as there is room for', () => {
+    const prompt = 'tea '.repeat(4_000);
+
+    const { prompt: kept = '' } = Metadata.parse(JSON.parse(formatMetadata({ prompt })));
+
+    expect(prompt.startsWith(kept)).toBe(true);
+    expect(kept.length).toBeGreaterThan(7_900);
+  });
+});
+
+describe('isSignedWith', () => {
+  test('holds for the secret that signed, and for no other', () => {
+    fc.assert(
+      fc.property(prompts, secrets, secrets, (prompt, secret, other) => {
+        const line = formatMetadata({ prompt }, secret);
+
+        expect(isSignedWith(line, secret)).toBe(true);
+        if (other !== secret) expect(isSignedWith(line, other)).toBe(false);
+      }),
+      RUNS,
+    );
+  });
+
+  test('does not hold when a character was changed, or where there is no signature', () => {
+    const line = formatMetadata({ session_id: 's1' }, 'secret');
+
+    expect(isSignedWith(line.replace('s1', 's2'), 'secret')).toBe(false);
+    expect(isSignedWith(formatMetadata({ session_id: 's1' }), 'secret')).toBe(false);
+    expect(isSignedWith('', 'secret')).toBe(false);
+  });
+});
