@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { encodeEvent, InvalidEventError, type LoomEvent } from '@loom/shared/event.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
@@ -38,8 +40,7 @@ describe('readEvents', () => {
   });
 
   test('gives the fault of an entry that is no event, and goes on', async () => {
-    const stop = new AbortController();
-    const events = readEvents(server.url, 'second', stop.signal);
+    const events = readEvents(server.url, 'second', new AbortController().signal);
     const one = events.next();
     await waitUntilBlocked();
     await server.client().xadd('second', '*', 'type', 'gossip');
@@ -47,7 +48,25 @@ describe('readEvents', () => {
 
     expect((await one).value).toBeInstanceOf(InvalidEventError);
     expect((await events.next()).value).toEqual(completed('r1'));
+    await events.return(undefined);
+  });
+
+  test('ends when it is stopped while Redis is away', async () => {
+    let attempts = 0;
+    const refusing = createServer((socket) => {
+      attempts += 1;
+      socket.destroy();
+    }).listen(0, '127.0.0.1');
+    await once(refusing, 'listening');
+    const { port } = refusing.address() as { port: number };
+    const stop = new AbortController();
+    const end = readEvents(`redis://127.0.0.1:${port}`, 'third', stop.signal).next();
+    await until(() => attempts > 2);
+
     stop.abort();
+
+    expect(await end).toEqual({ done: true, value: undefined });
+    await new Promise((resolve) => refusing.close(resolve));
   });
 });
 

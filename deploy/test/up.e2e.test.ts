@@ -164,6 +164,20 @@ describe('make up', () => {
   });
 });
 
+describe('make up with a Redis that goes away', () => {
+  test('still drains and exits 0', async () => {
+    const server = await startRedis();
+    const up = ground.up({ REDIS_URL: server.url });
+    await up.ready();
+    await server.close();
+
+    up.ctrlC();
+
+    expect(await up.exited).toBe(0);
+    expect(ground.processes()).toEqual([]);
+  });
+});
+
 describe('make down', () => {
   test('says when nothing runs', async () => {
     expect(await ground.down()).toBe('Loom is not running.\n');

@@ -12,26 +12,29 @@ export class RedisUnreachableError extends Error {
  * @param withinMs milliseconds; then RedisUnreachableError, with the last fault as its cause
  */
 export async function redisAnswers(url: string, withinMs: number, stop: AbortSignal): Promise<void> {
-  const redis = connectRedis(url, 'patient');
+  const deadline = performance.now() + withinMs;
+  const redis = connectRedis(url, 'fail-fast');
   let fault: Error | undefined;
   redis.on('error', (error) => {
     fault = error;
   });
-  const bound = AbortSignal.any([stop, AbortSignal.timeout(withinMs)]);
-  const close = () => redis.disconnect();
-  bound.addEventListener('abort', close);
   try {
-    bound.throwIfAborted();
-    await redis.ping();
-  } catch (error) {
-    stop.throwIfAborted();
-    // Not the whole URL: it may hold a password.
-    const { host, pathname } = new URL(url);
-    const reason = fault?.message ?? 'no answer';
-    throw new RedisUnreachableError(`Redis at ${host || pathname} does not answer: ${reason}`, { cause: error });
+    for (;;) {
+      const refusal = await redis.ping().then(
+        () => undefined,
+        (error: Error) => error,
+      );
+      if (!refusal) return;
+      if (performance.now() > deadline) {
+        // Not the whole URL: it may hold a password.
+        const { host, pathname } = new URL(url);
+        const reason = (fault ?? refusal).message;
+        throw new RedisUnreachableError(`Redis at ${host || pathname} does not answer: ${reason}`, { cause: refusal });
+      }
+      await delay(50, undefined, { signal: stop });
+    }
   } finally {
-    bound.removeEventListener('abort', close);
-    close();
+    redis.disconnect();
   }
 }
 

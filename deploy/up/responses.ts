@@ -17,24 +17,32 @@ export async function* readEvents(
   const redis = connectRedis(url, 'patient');
   // A lost connection is retried for ever, and the services say that Redis is away.
   redis.on('error', () => {});
-  const close = () => redis.disconnect();
-  stop.addEventListener('abort', close);
   try {
-    let [last = '0-0'] = (await redis.xrevrange(key, '+', '-', 'COUNT', 1)).map(([id]) => id);
-    while (!stop.aborted) {
-      const answer = await redis.xread('COUNT', 100, 'BLOCK', 5_000, 'STREAMS', key, last);
+    const newest = await unlessAborted(redis.xrevrange(key, '+', '-', 'COUNT', 1), stop);
+    let [last = '0-0'] = newest.map(([id]) => id);
+    for (;;) {
+      const answer = await unlessAborted(redis.xread('COUNT', 100, 'BLOCK', 5_000, 'STREAMS', key, last), stop);
       for (const [id, fields] of answer?.[0]?.[1] ?? []) {
         yield read(fields);
         last = id;
       }
     }
   } catch (error) {
-    // Closing the connection rejects the command that waits on it.
+    // To be stopped is how it ends.
     if (!stop.aborted) throw error;
   } finally {
-    stop.removeEventListener('abort', close);
-    close();
+    redis.disconnect();
   }
+}
+
+/** Closing a connection that is being re-established leaves the commands that wait for it pending for ever. */
+function unlessAborted<T>(reply: Promise<T>, stop: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(stop.reason);
+    if (stop.aborted) abort();
+    stop.addEventListener('abort', abort);
+    reply.then(resolve, reject).finally(() => stop.removeEventListener('abort', abort));
+  });
 }
 
 function read(fields: string[]): LoomEvent | InvalidEventError {

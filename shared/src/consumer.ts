@@ -39,7 +39,7 @@ const FINISH_MS = 3_000;
 
 /**
  * One consumer of a group: reads the new entries of its streams, and takes over those that were given to a consumer
- * that never settled them. At most 32 are handled at a time; what is over stays in Redis. Entries of one session may be
+ * that never settled them. About 32 are handled at a time; what is over stays in Redis. Entries of one session may be
  * handled out of order, and more than once.
  */
 export class Consumer {
@@ -114,8 +114,10 @@ export class Consumer {
       try {
         this.#clientId ??= Number(await this.#reader.client('ID'));
         if (this.#looksBack) await this.#claimOwn();
-        const count = await this.#inFlight.room();
-        if (count === 0) return;
+        const room = await this.#inFlight.room();
+        if (room === 0) return;
+        // Redis counts for each stream by itself.
+        const count = Math.ceil(room / keys.length);
         const reply = await this.#reader.xreadgroup(
           ...(['GROUP', group, consumer, 'COUNT', count, 'BLOCK', BLOCK_MS, 'STREAMS'] as const),
           ...keys,
@@ -170,6 +172,8 @@ export class Consumer {
   }
 
   #dispatch(entry: Entry): void {
+    // The sweep and the look back may both have claimed it.
+    if (this.#inFlight.isRunning(entry.key, entry.id)) return;
     this.#inFlight.run(entry, (given) => this.#options.deliver(given, this.#givingUp.signal));
   }
 

@@ -6,7 +6,7 @@ import { type Draft, decodeEvent, type EventType, InvalidEventError, isEventType
 import type { Logger } from './log.ts';
 import { failSpan, startProcessSpan } from './messaging-span.ts';
 import { editsProposed, signProposal } from './proposal.ts';
-import { reasonOf } from './redaction.ts';
+import { errorTypeOf, reasonOf } from './redaction.ts';
 import type { RedisClock } from './redis-clock.ts';
 import { AppendError, type SealedEntry, type Streams } from './streams.ts';
 import { contextOf } from './telemetry.ts';
@@ -183,6 +183,6 @@ function typeOf({ fields }: Entry): string {
 /** Redis is away, or says that it cannot now; a reply of any other kind would be the same tomorrow. */
 function isPassing(error: unknown): boolean {
   const cause = error instanceof AppendError ? error.cause : error;
-  if ((cause as Error).name !== 'ReplyError') return true;
+  if (errorTypeOf(cause) !== 'ReplyError') return true;
   return /^(OOM|READONLY|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|NOREPLICAS)\b/.test(reasonOf(cause));
 }

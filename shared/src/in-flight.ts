@@ -1,6 +1,8 @@
 import type { Entry } from './claim.ts';
 
-/** The entries that are being handled now, at most `limit`, and those that were handled without success and wait. */
+const MAX_WAITING = 1_000;
+
+/** The entries that are being handled now, about `limit` at most, and those that were handled without success and wait. */
 export class InFlight {
   readonly #limit: number;
   readonly #running = new Map<string, Promise<void>>();
@@ -31,7 +33,7 @@ export class InFlight {
     this.#waiting.delete(name);
     const running = settle(entry).then((settled) => {
       this.#running.delete(name);
-      if (!settled) this.#waiting.add(name);
+      if (!settled) this.#wait(name);
       this.#wake();
     });
     this.#running.set(name, running);
@@ -55,6 +57,14 @@ export class InFlight {
   /** Resolves when what runs now has ended. */
   async ended(): Promise<void> {
     await Promise.all(this.#running.values());
+  }
+
+  /** A peer may settle it and we never hear of it: the oldest are forgotten, and at worst tried again sooner. */
+  #wait(name: string): void {
+    this.#waiting.add(name);
+    if (this.#waiting.size <= MAX_WAITING) return;
+    const [oldest = name] = this.#waiting;
+    this.#waiting.delete(oldest);
   }
 
   #wake(): void {

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { type LoomEvent, type Service, startService } from '@loom/shared';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
+import { ROOT_CONTEXT } from '@opentelemetry/api';
 import { type Bed, openBed, quiet } from './fixtures/bed.ts';
 import { spoolFull } from './fixtures/drafts.ts';
 import { startTally, type TallyProcess } from './fixtures/tally-process.ts';
@@ -30,14 +31,14 @@ afterEach(async () => {
 
 type Handle = (event: LoomEvent<'spool.full'>) => Promise<[]> | [];
 
-async function start(replica: string, handle: Handle): Promise<Service> {
+async function start(replica: string, handle: Handle, claimIdleMs = 300): Promise<Service> {
   const streams = bed.open(replica);
   const service = await startService({
     name: 'echo',
     replica,
     streams,
     log: quiet,
-    claimIdleMs: 300,
+    claimIdleMs,
     on: { 'spool.full': handle },
   });
   services.push(service);
@@ -202,6 +203,37 @@ describe('a service whose Redis fails', () => {
     await until(async () => (await bed.pending('alerts', 'echo')) === 0);
     expect(ascending(handled)).toEqual(ascending([...new Set(handled)]));
     expect(service.counters.deadLettered).toBe(0);
+  });
+
+  test('takes up what was on its way to it when its connection broke', async () => {
+    const service = await start('echo-1', () => [], 30_000);
+    const { fields, key } = bed.streams.seal(spoolFull(1), ROOT_CONTEXT);
+
+    // Given to this consumer, and to nobody who knows of it.
+    const given = bed.redis.multi().xadd(key, '*', ...fields);
+    await given.xreadgroup('GROUP', 'echo', 'echo-1', 'COUNT', 1, 'STREAMS', key, '>').exec();
+    await bed.redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+
+    await until(() => service.counters.handled === 1);
+    expect(await bed.pending('alerts', 'echo')).toBe(0);
+  });
+
+  test('does not try sooner, because its connection broke, what its handler could not do', async () => {
+    const given: number[] = [];
+    const handle: Handle = ({ data }) => {
+      given.push(data.dropped);
+      if (data.dropped === 1) throw new Error('not now');
+      return [];
+    };
+    const service = await start('echo-1', handle, 30_000);
+    await bed.publish(spoolFull(1));
+    await until(() => service.counters.failed === 1);
+
+    await bed.redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    await bed.publish(spoolFull(2));
+
+    await until(() => service.counters.handled === 1);
+    expect(given).toEqual([1, 2]);
   });
 
   test('publishes what its handler returned when Redis is back, and does not call it again', async () => {

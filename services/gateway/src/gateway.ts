@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
-import { type Logger, Streams } from '@loom/shared';
+import { ConfigError, type Logger, Streams } from '@loom/shared';
 import type { Express } from 'express';
 import { createAdminApp } from './adapters/admin-app.ts';
 import { BoundedReads } from './adapters/bounded-reads.ts';
@@ -61,8 +61,8 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   const app = createGatewayApp({ messages, proxy, maxBodyBytes: config.LOOM_MAX_BODY_BYTES, log });
   const admin = createAdminApp({ streams, registry, holds, spool, metrics, expectedRewriters });
   await registry.start();
-  const server = await listen(app, config.LOOM_HOST, config.LOOM_PORT);
-  const adminServer = await listen(admin, '127.0.0.1', config.LOOM_ADMIN_PORT);
+  const server = await listen(app, 'LOOM_PORT', config.LOOM_HOST, config.LOOM_PORT);
+  const adminServer = await listen(admin, 'LOOM_ADMIN_PORT', '127.0.0.1', config.LOOM_ADMIN_PORT);
   log.info('listening', { host: config.LOOM_HOST, port: portOf(server), adminPort: portOf(adminServer), gateway });
 
   async function stop(): Promise<void> {
@@ -78,8 +78,9 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
     adminServer.close();
     adminServer.closeAllConnections();
     registry.stop();
+    await holds.close();
     replies.close();
-    ledger.close();
+    await ledger.close();
     await publisher.close();
     proxy.close();
     streams.close();
@@ -93,11 +94,18 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   };
 }
 
-async function listen(app: Express, host: string, port: number): Promise<http.Server> {
+/** Listens, or throws ConfigError with the setting that stands in the way. */
+async function listen(app: Express, setting: string, host: string, port: number): Promise<http.Server> {
   // Longer than any client keeps a connection idle, or it would meet a socket that is just being closed.
   const server = http.createServer({ keepAliveTimeout: CLIENT_KEEP_ALIVE_MS, requestTimeout: 0 }, app);
   server.listen(port, host);
-  await once(server, 'listening');
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const reason = code === 'EADDRINUSE' ? 'another process listens there' : String(code);
+    throw new ConfigError(`${setting}: expected to listen on ${host}:${port}, got ${reason}`, { cause: error });
+  }
   return server;
 }
 

@@ -33,7 +33,6 @@ try {
     });
   }
 } catch (error) {
-  const isUsers = error instanceof ConfigError || (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
-  process.stderr.write(`gateway: ${isUsers ? (error as Error).message : (error as Error).stack}\n`);
+  process.stderr.write(`gateway: ${error instanceof ConfigError ? error.message : (error as Error).stack}\n`);
   process.exit(1);
 }

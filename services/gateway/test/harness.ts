@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLog, decodeEvent, type EventType, type LoomEvent, loadConfig } from '@loom/shared';
-import { startRedis } from '@loom/shared/testing/redis.ts';
+import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { startUpstream } from '@loom/shared/testing/upstream.ts';
 import { Config } from '../src/config.ts';
@@ -10,9 +10,17 @@ import { type Gateway, startGateway } from '../src/gateway.ts';
 
 export type Harness = Awaited<ReturnType<typeof startHarness>>;
 
-/** A gateway in this process, with a real Redis, a scripted upstream, and a spool folder of its own. */
-export async function startHarness(environment: Record<string, string> = {}) {
+/**
+ * A gateway in this process, with a real Redis, a scripted upstream, and a spool folder of its own.
+ *
+ * @param prepare runs before the gateway starts: what it finds in Redis
+ */
+export async function startHarness(
+  environment: Record<string, string> = {},
+  prepare: (redis: RedisServer) => Promise<void> = async () => {},
+) {
   const redis = await startRedis();
+  await prepare(redis);
   const upstream = await startUpstream();
   const spoolFolder = await mkdtemp(join(tmpdir(), 'loom-spool-'));
   const settings = {
@@ -60,6 +68,14 @@ export async function startHarness(environment: Record<string, string> = {}) {
     async eventsWhen<Type extends EventType>(stream: string, type: Type, count: number): Promise<LoomEvent<Type>[]> {
       await until(async () => (await this.events(stream, type)).length >= count, { withinMs: 5_000 });
       return this.events(stream, type);
+    },
+    /** The value of a counter at `/metrics`, over all series that have these labels; 0 while it was never counted. */
+    async metric(name: string, labels: Record<string, string> = {}): Promise<number> {
+      const text = await (await fetch(`${gateway.adminUrl}/metrics`)).text();
+      const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
+      const series = text.split('\n').filter((line) => line.startsWith(name) && /^[{ ]/.test(line.slice(name.length)));
+      const counted = series.filter((line) => wanted.every((label) => line.includes(label)));
+      return counted.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
     },
     async close(): Promise<void> {
       await gateway.stop();

@@ -170,7 +170,10 @@ async function reply(
     if (Buffer.isBuffer(chunk)) {
       writeHead();
       await new Promise<void>((resolve) => response.write(chunk, () => resolve()));
-    } else await sleep(chunk.waitMs, undefined, { signal: closed.signal }).catch(() => {});
+    } else {
+      // Only the client's leaving ends a pause early, and the next line ends the reply then.
+      await sleep(chunk.waitMs, undefined, { signal: closed.signal }).catch(() => {});
+    }
     if (response.destroyed) return;
   }
 

@@ -16,7 +16,7 @@ export interface AdminOptions {
 
 /**
  * `/healthz`: the process serves. `/readyz`: 200 when Redis answers and the expected rewriters are alive, else 503 with
- * the reasons; requests are forwarded in either case. `/metrics`: Prometheus text.
+ * the reasons; requests are forwarded in either case. What only traffic can mend is a note. `/metrics`: Prometheus text.
  */
 export function createAdminApp({ streams, registry, holds, spool, metrics, expectedRewriters }: AdminOptions): Express {
   const app = express();
@@ -34,11 +34,11 @@ export function createAdminApp({ streams, registry, holds, spool, metrics, expec
     for (const name of expectedRewriters) {
       if (!registry.isLive(name)) reasons.push(`${name} has not announced itself: requests go out without its edits`);
     }
-    for (const name of holds.openBreakers) reasons.push(`${name} did not answer in time: it is skipped for up to 15 s`);
     if (spool.pending > 0) reasons.push(`${spool.pending} events wait in the spool`);
+    const notes = holds.openBreakers.map((name) => `${name} did not answer in time: it is skipped until it does`);
     response
       .status(reasons.length === 0 ? 200 : 503)
-      .json({ status: reasons.length === 0 ? 'ready' : 'degraded', reasons });
+      .json({ status: reasons.length === 0 ? 'ready' : 'degraded', reasons, notes });
   });
   app.get('/metrics', (request, response) => metrics.exporter.getMetricsRequestHandler(request, response));
   return app;

@@ -33,6 +33,9 @@ export class EditHolds {
   readonly #log: Logger;
   readonly #breakers = new Map<string, Breaker>();
   readonly #heldInVain = new LRUCache<string, true>({ max: 10_000, ttl: 3_600_000 });
+  readonly #sending = new Set<Promise<void>>();
+  /** Questions that Redis took and that somebody is waited for. */
+  readonly #open = new Map<SealedEvent, Wait[]>();
 
   constructor(options: {
     registry: RewriterRegistry;
@@ -46,6 +49,10 @@ export class EditHolds {
     this.#pending = options.pending;
     this.#metrics = options.metrics;
     this.#log = options.log;
+    // A Redis that comes back empty has lost the questions.
+    this.#publisher.onReady(() => {
+      for (const [sealed, waits] of this.#open) if (waits.some(isOpenWait)) this.#begin(sealed, waits);
+    });
   }
 
   /** The open breakers, by rewriter. */
@@ -89,10 +96,22 @@ export class EditHolds {
     const startedMs = performance.now();
     const waits = asked.map((one) => this.#wait(requestId, one, gone, startedMs));
     // Not awaited: a Redis that takes its time must not hold a request beyond its deadlines.
-    void this.#send(sealed, waits);
+    this.#begin(sealed, waits);
     const answers = await Promise.all(waits.map(({ promise }) => promise));
+    this.#open.delete(sealed);
     this.#metrics.held.record((performance.now() - startedMs) / 1_000);
     return answers;
+  }
+
+  /** Waits until each question that was asked is in Redis or in the spool. */
+  async close(): Promise<void> {
+    await Promise.all(this.#sending);
+  }
+
+  #begin(sealed: SealedEvent, waits: Wait[]): void {
+    this.#open.delete(sealed);
+    const sending = this.#send(sealed, waits).finally(() => this.#sending.delete(sending));
+    this.#sending.add(sending);
   }
 
   /** Sends the question; while Redis is away, again and again for whoever is waited for, and not at all for the others. */
@@ -100,6 +119,7 @@ export class EditHolds {
     while (waits.some((wait) => !wait.isSettled())) {
       try {
         await this.#publisher.send(sealed);
+        if (waits.some(isOpenWait)) this.#open.set(sealed, waits);
         return;
       } catch (error) {
         this.#log.debug('a question to the rewriters was not taken by Redis', { error });
@@ -166,4 +186,9 @@ interface Wait {
   settle: (end: Pick<Answered, 'outcome'> & Partial<Answered>) => void;
   isSettled: () => boolean;
   waits: boolean;
+}
+
+/** Whether it is one that goes on although Redis or the rewriter is away. */
+function isOpenWait(wait: Wait): boolean {
+  return wait.waits && !wait.isSettled();
 }

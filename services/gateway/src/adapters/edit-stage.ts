@@ -93,7 +93,7 @@ export class EditStage {
     const { tree } = read;
     const replayed = await this.replay(read, placed);
     const questions = tree ? this.#questions(tree, read.session, placed) : [];
-    const { asked, passed } = this.#holds.choose(questions, (question) => subjectOf(question, placed));
+    const { asked, passed } = this.#holds.choose(questions, (question) => subjectOf(question, request));
     if (!tree || asked.length === 0) {
       this.#publisher.publish(this.#received(request, [], undefined), request.context);
       return {
@@ -204,8 +204,10 @@ export class EditStage {
   }
 }
 
-function subjectOf({ labels, messages }: Question, { anchors }: Placed): string {
-  return [...labels, ...messages.map((message) => anchors.get(message) ?? '')].join(' ');
+/** What a question is about: messages, by anchors that say which conversation it is, too; else the conversation so far. */
+function subjectOf({ labels, messages }: Question, { read, placed: { anchors } }: StageRequest): string {
+  const about = messages.flatMap((message) => anchors.get(message) ?? []);
+  return [read.session, ...labels, ...(about.length > 0 ? about : [...anchors.values()].slice(-1))].join(' ');
 }
 
 function outcomeOf({ question, outcome, waitedMs, proposal, reason }: Answered): EditOutcome {

@@ -6,6 +6,8 @@ import type { Spool } from './spool.ts';
 
 type SealedEvent = ReturnType<Streams['seal']>;
 
+const RETRY_MS = 2_000;
+
 /**
  * Publishes events without ever being in the way: what Redis does not take goes to the spool, and from there to Redis
  * when it is back.
@@ -17,7 +19,8 @@ export class EventPublisher {
   readonly #log: Logger;
   readonly #gateway: string;
   readonly #retry: NodeJS.Timeout;
-  readonly #inFlight = new Set<Promise<void>>();
+  /** What Redis has not answered to yet, in order. */
+  readonly #inFlight = new Map<SealedEvent, Promise<void>>();
 
   constructor(options: { streams: Streams; spool: Spool; metrics: Metrics; log: Logger; gateway: string }) {
     this.#streams = options.streams;
@@ -27,8 +30,13 @@ export class EventPublisher {
     this.#gateway = options.gateway;
     this.#streams.onReady(() => void this.#drain());
     // A Redis that refuses writes (full, read-only) never says "ready" again: ask it now and then.
-    this.#retry = setInterval(() => void this.#drain(), 5_000);
+    this.#retry = setInterval(() => void this.#drain(), RETRY_MS);
     this.#retry.unref();
+  }
+
+  /** Calls back whenever Redis is there (again). */
+  onReady(callback: () => void): void {
+    this.#streams.onReady(callback);
   }
 
   /** Publishes a fact; returns at once and never throws. */
@@ -49,16 +57,27 @@ export class EventPublisher {
   /** Publishes a sealed event, by way of the spool if need be. */
   deliver(sealed: SealedEvent): void {
     if (!this.#streams.connected || !this.#spool.isEmpty) {
+      this.#spoolInFlight();
       this.spool(sealed);
       return;
     }
-    const sent: Promise<void> = this.#streams
-      .append([sealed])
-      .catch(() => this.spool(sealed))
-      .finally(() => this.#inFlight.delete(sent));
-    this.#inFlight.add(sent);
+    const sent = this.#streams.append([sealed]).then(
+      () => void this.#inFlight.delete(sealed),
+      () => this.#spoolInFlight(),
+    );
+    this.#inFlight.set(sealed, sent);
   }
 
+  /**
+   * Whatever is under way goes to the spool together with what was refused, or it would be overtaken. What Redis takes
+   * all the same comes twice, under the same id.
+   */
+  #spoolInFlight(): void {
+    for (const sealed of this.#inFlight.keys()) this.spool(sealed);
+    this.#inFlight.clear();
+  }
+
+  /** Publishes a sealed event that Redis did not take as soon as it takes events. */
   spool(sealed: SealedEvent): void {
     const { key, fields, keep } = sealed;
     const droppedBefore = this.#spool.dropped;
@@ -70,7 +89,7 @@ export class EventPublisher {
   /** Waits until everything that was published is in Redis or in the spool. */
   async close(): Promise<void> {
     clearInterval(this.#retry);
-    await Promise.all(this.#inFlight);
+    await Promise.all(this.#inFlight.values());
   }
 
   async #drain(): Promise<void> {

@@ -114,6 +114,7 @@ export class LedgerStore {
     }
   }
 
+  /** Whether Redis took any of them. */
   async #write(records: LedgerRecord[]): Promise<boolean> {
     for (const record of records) this.#keepUnwritten(record);
     const pipeline = this.#streams.redis.pipeline();
@@ -124,12 +125,9 @@ export class LedgerStore {
     }
     // A pipeline resolves also when Redis refused everything: each reply is then an error. Memory serves meanwhile.
     const replies = (await pipeline.exec().catch(() => null)) ?? [];
-    const refused = records.filter((_, at) => {
-      const [stored, expiring] = replies.slice(2 * at, 2 * at + 2);
-      return !stored || stored[0] !== null || !expiring || expiring[0] !== null;
-    });
-    for (const record of records) if (!refused.includes(record)) this.#unwritten.delete(this.#idOf(record));
-    return refused.length === 0;
+    const written = records.filter((_, at) => replies[2 * at]?.[0] === null && replies[2 * at + 1]?.[0] === null);
+    for (const record of written) this.#unwritten.delete(this.#idOf(record));
+    return written.length > 0;
   }
 
   #keepUnwritten(record: LedgerRecord): void {

@@ -79,6 +79,8 @@ export class MessagesHandler {
       this.#log.error('a request is forwarded as it came, after a fault', { requestId: exchange?.requestId, error });
     }
     if (gone.signal.aborted) {
+      // It may have left before there was an exchange.
+      if (exchange) this.#active.delete(exchange);
       await exchange?.end('client_closed');
       return;
     }

@@ -3,6 +3,8 @@ import { type Logger, RewriterDeclaration, type Streams } from '@loom/shared';
 
 const REFRESH_MS = 1_000;
 const FIRST_READ_MS = 1_000;
+/** A Redis that came back empty knows nobody until the rewriters have announced themselves again, every 3 s. */
+const EMPTY_FOR_MS = 10_000;
 
 /**
  * The rewriters that announced themselves: declarations in the hash `<prefix>:rewriters`, liveness in the key
@@ -16,6 +18,7 @@ export class RewriterRegistry {
   #live = new Set<string>();
   #unreadable = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
+  #emptySinceMs: number | undefined;
 
   constructor(streams: Streams, log: Logger) {
     this.#streams = streams;
@@ -48,6 +51,10 @@ export class RewriterRegistry {
   async #refresh(): Promise<void> {
     try {
       const table = await this.#streams.redis.hgetall(this.#streams.key('rewriters'));
+      if (this.#mayBeForgotten(table)) {
+        this.#live = new Set();
+        return;
+      }
       const declarations = Object.entries(table).flatMap(([name, json]) => this.#parse(name, json));
       const names = declarations.map(({ name }) => name);
       const keys = names.map((name) => this.#streams.key(`rewriter:${name}`));
@@ -58,6 +65,14 @@ export class RewriterRegistry {
       // Redis is away: who was alive a moment ago is asked, and the question fails at once if they cannot be reached.
       this.#log.debug('the table of rewriters was not refreshed', { error });
     }
+  }
+
+  /** Whether the table is empty although somebody stood in it a moment ago: then whoever is waited for still is. */
+  #mayBeForgotten(table: Record<string, string>): boolean {
+    const isEmpty = Object.keys(table).length === 0 && this.#declarations.length > 0;
+    if (!isEmpty) this.#emptySinceMs = undefined;
+    else this.#emptySinceMs ??= performance.now();
+    return this.#emptySinceMs !== undefined && performance.now() - this.#emptySinceMs < EMPTY_FOR_MS;
   }
 
   #parse(name: string, json: string): RewriterDeclaration[] {

@@ -3,29 +3,22 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { uptime } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from '@loom/shared';
-
-/** What a stream entry needs to be written later. */
-export interface SpooledEntry {
-  key: string;
-  fields: string[];
-  keep: number;
-}
-
-const BATCH = 100;
+import { batchesOf, readEntries, type SpooledEntry } from './spool-file.ts';
 
 /**
  * Keeps events on disk while Redis is away, in order, within a bound, and hands them over when it is back.
  *
  * Appends are synchronous: what the client has seen completed survives a `kill -9` of this process. A file that a dead
- * process left is taken over at the start. An interrupted hand-over starts again, so consumers may see an event twice.
+ * process left is taken over at the start. A batch that was refused in part, and a file whose hand-over a crash
+ * interrupted, are handed over again, so consumers may see an event twice.
  */
 export class Spool {
   readonly #folder: string;
@@ -34,6 +27,9 @@ export class Spool {
   readonly #log: Logger;
   #bytes = 0;
   #pending = 0;
+  /** Of the file that is being handed over: bytes that were taken. */
+  #taken = 0;
+  #isTorn = false;
   #draining: Promise<void> | undefined;
   /** Entries that did not fit, or that the disk refused, since the last hand-over. */
   dropped = 0;
@@ -56,7 +52,8 @@ export class Spool {
   }
 
   add(entry: SpooledEntry): void {
-    const line = `${JSON.stringify(entry)}\n`;
+    // What a full disk cut off must not spoil the line behind it.
+    const line = `${this.#isTorn ? '\n' : ''}${JSON.stringify(entry)}\n`;
     const size = Buffer.byteLength(line);
     if (this.#bytes + size > this.#maxBytes) {
       this.dropped++;
@@ -67,9 +64,11 @@ export class Spool {
     } catch (error) {
       // A full or missing disk costs events, never a request.
       this.dropped++;
+      this.#isTorn = true;
       this.#log.error('could not spool an event', { error });
       return;
     }
+    this.#isTorn = false;
     this.#bytes += size;
     this.#pending++;
   }
@@ -90,19 +89,21 @@ export class Spool {
     const handed = `${this.#file}.draining`;
     while (!this.isEmpty) {
       if (!existsSync(handed) && !existsSync(this.#file)) {
-        // Somebody else took the files away: what was in them cannot be handed over by anyone.
+        // The disk lost what was written, or somebody took it away: nobody can hand it over any more.
         this.dropped += this.#pending;
         this.#pending = 0;
         this.#bytes = 0;
         return;
       }
       if (!existsSync(handed)) renameSync(this.#file, handed);
-      const entries = readEntries(handed);
-      for (let at = 0; at < entries.length; at += BATCH) await append(entries.slice(at, at + BATCH));
+      for await (const { entries, end } of batchesOf(handed, this.#taken)) {
+        await append(entries);
+        this.#taken = end;
+        this.#pending = Math.max(0, this.#pending - entries.length);
+      }
       rmSync(handed);
-      this.#pending = Math.max(0, this.#pending - entries.length);
+      this.#taken = 0;
       this.#bytes = existsSync(this.#file) ? statSync(this.#file).size : 0;
-      if (this.#bytes === 0) this.#pending = 0;
     }
   }
 
@@ -111,7 +112,7 @@ export class Spool {
     try {
       mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
       const left = readdirSync(this.#folder)
-        .filter((name) => isLeft(name))
+        .filter((name) => isLeft(this.#folder, name))
         .map((name) => join(this.#folder, name));
       const entries = left.sort(olderFirst).flatMap(readEntries);
       if (entries.length > 0) {
@@ -128,23 +129,13 @@ export class Spool {
   }
 }
 
-/** A torn last line is what a crash in mid-write leaves: it is no event. */
-function readEntries(file: string): SpooledEntry[] {
-  return readFileSync(file, 'utf8')
-    .split('\n')
-    .flatMap((line) => {
-      try {
-        return [JSON.parse(line) as SpooledEntry];
-      } catch {
-        return [];
-      }
-    });
-}
-
-/** Whether a file is one that this process may take over: its own, or that of a process that is no more. */
-function isLeft(name: string): boolean {
+/** Whether this process may take a file over: it is its own, or the process that wrote it is no more. */
+function isLeft(folder: string, name: string): boolean {
   const pid = Number(/^(\d+)\.jsonl(\.draining)?$/.exec(name)?.[1]);
-  return pid > 0 && (pid === process.pid || !isAlive(pid));
+  if (!(pid > 0)) return false;
+  // After a reboot another process may bear the number.
+  const bootedMs = Date.now() - uptime() * 1_000;
+  return pid === process.pid || !isAlive(pid) || statSync(join(folder, name)).mtimeMs < bootedMs;
 }
 
 /** What was being handed over is older than what was added meanwhile. */

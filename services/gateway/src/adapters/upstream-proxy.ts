@@ -16,12 +16,6 @@ export interface Outgoing {
 }
 
 interface UnderWay extends Outgoing {
-  path: string;
-  attempts: number;
-  sentMs: number;
-  /** What the connection had received before. */
-  bytesBefore: number;
-  isAnswered: boolean;
   timedOut: boolean;
 }
 
@@ -32,30 +26,22 @@ export interface UpstreamOptions {
   log: Logger;
 }
 
-/** Also how long a connection may take to come about. Routers forget idle connections, and whoever uses one waits in vain. */
-const IDLE_CONNECTION_MS = 30_000;
-/** That a kept connection is dead shows within a round trip; one that breaks later may have been worked on. */
-const STALE_MS = 1_000;
-
 /** Forwards requests to the one upstream: http-proxy-middleware, with headers and bodies exactly as they are to be. */
 export class UpstreamProxy {
   readonly #underWay = new WeakMap<IncomingMessage, UnderWay>();
   readonly #agent: http.Agent;
   readonly #log: Logger;
-  readonly #basePath: string;
   readonly #middleware: ReturnType<typeof createProxyMiddleware>;
 
   constructor({ url, idleMs, log }: UpstreamOptions) {
-    const options = { keepAlive: true, maxFreeSockets: 64, timeout: IDLE_CONNECTION_MS };
+    const options = { keepAlive: true, maxFreeSockets: 64 };
     this.#agent = url.startsWith('https:') ? new https.Agent(options) : new http.Agent(options);
     this.#log = log;
-    this.#basePath = new URL(url).pathname.replace(/\/$/, '');
     this.#middleware = createProxyMiddleware({
       target: url,
       changeOrigin: true,
       agent: this.#agent,
       proxyTimeout: idleMs,
-      selfHandleResponse: true,
       // The stock plugins answer in plain text and print to the console.
       ejectPlugins: true,
       on: {},
@@ -71,46 +57,70 @@ export class UpstreamProxy {
     });
   }
 
-  /** Sends a request on, and its answer back; `request.url` is a path, as `originForm` gives it. */
   forward(request: IncomingMessage, response: ServerResponse, outgoing: Outgoing): void {
-    const path = request.url ?? '/';
-    const start = { attempts: 0, sentMs: 0, bytesBefore: 0, isAnswered: false, timedOut: false };
-    const underWay: UnderWay = { ...outgoing, ...start, path };
+    const underWay: UnderWay = { ...outgoing, timedOut: false };
     this.#underWay.set(request, underWay);
     request.headers = requestHeaders(request.rawHeaders, outgoing.body?.length);
-    // The middleware parses what stands here, and leaves a request alone whose path it cannot parse (`//`).
-    request.url = '/';
+    response.sendDate = false;
     response.once('close', () => {
       if (response.writableFinished) return;
       void outgoing.exchange?.end(underWay.timedOut ? 'timeout' : 'client_closed');
     });
-    this.#send(request, response);
+    this.#middleware(request, response, (error) => {
+      if (error) this.#onError(error as Error, request, response);
+    }).catch((error: Error) => this.#onError(error, request, response));
   }
 
   close(): void {
     this.#agent.destroy();
   }
 
-  #send(request: IncomingMessage, response: ServerResponse): void {
-    this.#middleware(request, response, (error) => {
-      if (error) this.#onError(error as Error, request, response);
-    }).catch((error: Error) => this.#onError(error, request, response));
-  }
-
   #onRequest(proxyRequest: http.ClientRequest, request: IncomingMessage): void {
     const underWay = this.#underWay.get(request);
     if (!underWay) return;
-    underWay.attempts++;
-    underWay.sentMs = performance.now();
-    underWay.bytesBefore = proxyRequest.socket?.bytesRead ?? 0;
-    proxyRequest.path = underWay.path === '*' ? '*' : this.#basePath + underWay.path;
     proxyRequest.once('timeout', () => {
       underWay.timedOut = true;
     });
-    proxyRequest.prependOnceListener('error', (error) => {
-      if (this.#isStale(proxyRequest, error, underWay, request)) underWay.isStale = true;
-    });
     // The body was read whole: written at once, it leaves in as few packets as there can be.
     if (underWay.body) proxyRequest.end(underWay.body);
+  }
+
+  #onAnswer(answer: IncomingMessage, request: IncomingMessage, response: ServerResponse): void {
+    const underWay = this.#underWay.get(request);
+    const exchange = underWay?.exchange;
+    exchange?.responded(answer);
+    answer.headers = responseHeaders(answer.rawHeaders) as http.IncomingHttpHeaders;
+    if (!exchange || !underWay) return;
+    // Ahead of the pipe to the client: what is complete is published before the client can know it.
+    answer.on('data', (chunk: Buffer) => exchange.chunk(chunk));
+    answer.once('end', () => void exchange.end('complete'));
+    answer.once('aborted', () => {
+      if (!response.destroyed) void exchange.end(underWay.timedOut ? 'timeout' : 'upstream_aborted');
+    });
+  }
+
+  #onError(error: Error, request: IncomingMessage | undefined, response: ServerResponse | Socket | undefined): void {
+    const underWay = request && this.#underWay.get(request);
+    const code = (error as NodeJS.ErrnoException).code ?? error.name;
+    if (!(response instanceof http.ServerResponse) || response.destroyed) return;
+    const reason = underWay?.timedOut ? 'timeout' : response.headersSent ? 'upstream_aborted' : 'upstream_error';
+    void underWay?.exchange?.end(reason, code);
+    this.#log.warn('the upstream did not answer', { reason, errorType: code });
+    sendFailure(
+      response,
+      underWay?.timedOut
+        ? {
+            status: 504,
+            type: 'timeout_error',
+            code: 'upstream_timeout',
+            message: 'expected an answer from the upstream, got silence',
+          }
+        : {
+            status: 502,
+            type: 'api_error',
+            code: 'upstream_unreachable',
+            message: `expected an answer from the upstream, got ${code}`,
+          },
+    );
   }
 }

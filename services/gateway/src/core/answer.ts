@@ -50,6 +50,8 @@ export class Answer {
   isComplete = false;
   /** `error.type` of an error event or error body; never its message, which may quote a key. */
   errorType: string | null = null;
+  /** The next text begins a block that is not the first. */
+  #isNewBlock = false;
 
   /** Takes the data of one server-sent event. */
   sseEvent(data: string): void {
@@ -57,7 +59,7 @@ export class Answer {
     if (!parsed.success) return;
     const { type, message, content_block: block, delta, usage } = parsed.data;
     if (type === 'message_start') this.#message(message);
-    else if (type === 'content_block_start') this.#block(block, true);
+    else if (type === 'content_block_start') this.#block(block);
     else if (type === 'content_block_delta' && delta?.type === 'text_delta') this.#append(delta.text ?? '');
     else if (type === 'message_delta') {
       this.parts.stopReason = delta?.stop_reason ?? this.parts.stopReason;
@@ -80,25 +82,32 @@ export class Answer {
     this.parts.responseId = parsed.data.id ?? null;
     this.parts.stopReason = parsed.data.stop_reason ?? null;
     this.#usage(parsed.data.usage);
-    for (const block of parsed.data.content ?? []) this.#block(block, false);
+    for (const block of parsed.data.content ?? []) this.#block(block);
   }
 
-  #block(value: unknown, isStreamed: boolean): void {
+  #block(value: unknown): void {
     const parsed = Block.safeParse(value);
     if (!parsed.success) return;
     const { type, text, id, name } = parsed.data;
     if (type === 'text') {
-      if (this.parts.text !== '') this.#append('\n\n');
-      if (!isStreamed || text) this.#append(text ?? '');
+      this.#isNewBlock = this.parts.text !== '';
+      this.#append(text ?? '');
     } else if (type === 'tool_use' && this.parts.toolUses.length < MAX_TOOL_USES) {
       this.parts.toolUses.push({ id: id ?? '', name: name ?? '' });
     }
   }
 
   #append(text: string): void {
+    if (text === '') return;
+    const joined = this.#isNewBlock ? `\n\n${text}` : text;
+    this.#isNewBlock = false;
     const room = MAX_TEXT_CHARACTERS - this.parts.text.length;
-    if (text.length > room) this.parts.textTruncated = true;
-    if (room > 0) this.parts.text += text.slice(0, room);
+    if (joined.length <= room) this.parts.text += joined;
+    else if (!this.parts.textTruncated) {
+      this.parts.textTruncated = true;
+      // The cut may go through a character of two units.
+      this.parts.text += joined.slice(0, room).toWellFormed();
+    }
   }
 
   /** `message_delta` repeats some counts and corrects them; a null never undoes a number. */

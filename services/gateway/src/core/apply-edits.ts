@@ -1,6 +1,7 @@
-import { type Edit, parsePointer } from '@loom/shared/edit.ts';
+import type { Edit } from '@loom/shared/edit.ts';
 import { CANARY } from '@loom/shared/metadata.ts';
 import type { Sha256 } from './anchor.ts';
+import { isAttribution } from './attribution.ts';
 import {
   type Block,
   type BlockList,
@@ -10,13 +11,12 @@ import {
   type Message,
   newBlock,
 } from './body-tree.ts';
-import { isEditable, moveCacheControl } from './cache-control.ts';
+import { moveCacheControl } from './cache-control.ts';
+import { findTarget, Refused, type Target } from './edit-target.ts';
 import { effectiveText } from './human-text.ts';
 import { encodeToken } from './json-text.ts';
 import type { DurableEdit } from './ledger.ts';
 
-/** The text of `system[0]` that api.anthropic.com strips by position: never altered, nothing put before it. */
-const ATTRIBUTION = 'x-anthropic-billing-header:';
 const MAX_EDIT_CHARACTERS = 262_144;
 
 /** What a rewriter's edits did: all of them, or none. */
@@ -41,13 +41,11 @@ export function showBlocks(tree: BodyTree): ShownBlocks {
   return new Map(lists.map((list) => [list, keptBlocks(list)]));
 }
 
-/** The edits break a rule of the contract; the message says which. */
-class Refused extends Error {}
-
 /**
  * Applies the edits of one rewriter to a tree: RFC 6902 in order, all or none. Pointers address the request as its event
  * showed it; edits that an earlier rewriter (or the ledger) made in the meantime do not move them, and are not to be
- * edited again.
+ * edited again, no more than a block that the same answer put in. A durable edit is the only one of its text, which
+ * stands once in its message, or a later request could not tell where it belongs.
  *
  * @example
  * applyEdits(tree, [{ op: 'replace', path: '/system/1/text', value: 'I am Alpha.' }], context); // { applied: true, … }
@@ -66,13 +64,6 @@ export function applyEdits(tree: BodyTree, edits: Edit[], context: EditContext):
   return { applied: true, touched: plan.touched, durable: plan.durable };
 }
 
-interface Target {
-  list: BlockList;
-  message: Message | undefined;
-  index: string;
-  isText: boolean;
-}
-
 /** The edits of one rewriter, checked one after the other against what the ones before it will have done. */
 class Plan {
   readonly touched = new Set<Message>();
@@ -82,6 +73,8 @@ class Plan {
   readonly #messages: Message[];
   readonly #lists = new Map<BlockList, Block[]>();
   readonly #texts = new Map<Block, string>();
+  readonly #inserted = new Set<Block>();
+  readonly #durablyReplaced = new Set<Block>();
   readonly #commits: (() => void)[] = [];
 
   constructor(tree: BodyTree, context: EditContext) {
@@ -95,7 +88,7 @@ class Plan {
   }
 
   add(edit: Edit): void {
-    const target = this.#target(edit.path);
+    const target = findTarget(this.#tree, this.#messages, edit.path);
     if (edit.op === 'test') {
       this.#test(edit.value, target);
       return;
@@ -106,25 +99,6 @@ class Plan {
     else if (edit.op === 'remove') this.#remove(target);
     else this.#replace(edit.value, target, edit.durable === true);
     if (target.message) this.touched.add(target.message);
-  }
-
-  #target(path: string): Target {
-    const [root, ...rest] = parsePointer(path);
-    if (root === 'system' && this.#tree.system) return this.#inList(path, this.#tree.system, undefined, rest);
-    if (root !== 'messages') throw new Refused(`${path} is neither in system nor in a message`);
-    const message = this.#messages[Number(rest[0])];
-    if (!message || !/^(0|[1-9]\d*)$/.test(rest[0] as string)) throw new Refused(`${path} names no message`);
-    if (!isEditable(message)) throw new Refused(`${path} is in a message of role ${message.role}`);
-    if (rest[1] !== 'content' || !message.content) throw new Refused(`${path} is not in a message's content`);
-    return this.#inList(path, message.content, message, rest.slice(2));
-  }
-
-  #inList(path: string, list: BlockList, message: Message | undefined, rest: string[]): Target {
-    const [index, member, ...more] = rest;
-    const known = index === '-' || /^(0|[1-9]\d*)$/.test(index ?? '');
-    if (!known || more.length > 0 || (member !== undefined && member !== 'text'))
-      throw new Refused(`${path} names no block or text`);
-    return { list, message, index: index as string, isText: member === 'text' };
   }
 
   #blocks(list: BlockList): Block[] {
@@ -148,9 +122,12 @@ class Plan {
     const text = this.#textOf(block);
     if (block.type !== 'text' || text === undefined)
       throw new Refused(`block ${target.index} is of type ${block.type}, not text`);
+    if (this.#inserted.has(block)) throw new Refused(`block ${target.index} was inserted by the same answer`);
+    if (this.#durablyReplaced.has(block)) throw new Refused(`block ${target.index} is replaced durably, once`);
     if (block.removed) throw new Refused(`block ${target.index} was removed by an earlier rewriter`);
     if (block.writtenBy) throw new Refused(`block ${target.index} was written by ${block.writtenBy}`);
-    if (!target.message && text.startsWith(ATTRIBUTION)) throw new Refused('the attribution block is not to be edited');
+    if (!target.message && isAttribution(this.#tree, block))
+      throw new Refused('the attribution block is not to be edited');
     return block;
   }
 
@@ -159,9 +136,10 @@ class Plan {
   }
 
   #test(value: unknown, target: Target): void {
-    const text = this.#textOf(this.#block(target));
-    const actual = target.isText ? text : { type: this.#block(target).type, text };
-    if (JSON.stringify(actual) !== JSON.stringify(value)) throw new Refused(`a test failed at block ${target.index}`);
+    const block = this.#block(target);
+    const text = this.#textOf(block);
+    const holds = target.isText ? text !== undefined && value === text : isBlock(value, block.type, text);
+    if (!holds) throw new Refused(`a test failed at block ${target.index}`);
   }
 
   #replace(value: string | { text: string }, target: Target, durable: boolean): void {
@@ -171,7 +149,8 @@ class Plan {
     const text = typeof value === 'string' ? value : value.text;
     const token = encodeToken(text);
     if (durable) {
-      const of = this.#context.sha256(this.#textOf(block) as string);
+      const of = this.#context.sha256(this.#onlyText(target, block));
+      this.#durablyReplaced.add(block);
       this.#keep(target, { kind: 'replace', of, json: token.toString() });
     }
     this.#texts.set(block, text);
@@ -188,12 +167,15 @@ class Plan {
     const place = index === '-' ? blocks.length : Number(index);
     if (place > blocks.length) throw new Refused(`no place ${index} among ${blocks.length} blocks`);
     const next = blocks[place];
-    if (!message && next && this.#textOf(next)?.startsWith(ATTRIBUTION)) {
+    if (!message && next && isAttribution(this.#tree, next))
       throw new Refused('nothing goes before the attribution block');
-    }
     const block = newBlock(list.end, list.end, 'text');
     block.bytes = Buffer.from(JSON.stringify({ type: 'text', text }));
-    if (durable) this.#keep({ message }, { kind: 'append', json: block.bytes.toString() });
+    if (durable) {
+      const behind = [...new Set([...list.blocks, ...blocks])].filter(({ bytes }) => bytes).length;
+      this.#keep({ message }, { kind: 'append', json: block.bytes.toString(), ...(behind > 0 && { behind }) });
+    }
+    this.#inserted.add(block);
     blocks.splice(place, 0, block);
     this.#commits.push(() => {
       block.writtenBy = this.#context.rewriter;
@@ -205,12 +187,23 @@ class Plan {
     if (target.isText) throw new Refused('a block is removed whole, not its text');
     const block = this.#ownText(target);
     const blocks = this.#blocks(target.list);
-    if (blocks.length === 1) throw new Refused('the only block of a list cannot be removed');
+    if (blocks.filter(({ removed }) => !removed).length === 1)
+      throw new Refused('the only block of a list cannot be removed');
     blocks.splice(blocks.indexOf(block), 1);
     this.#commits.push(() => {
       block.removed = true;
       moveCacheControl(this.#tree, target.list, block);
     });
+  }
+
+  /** The client's text of a block, if no other block of its message has the same and this answer left it alone so far. */
+  #onlyText({ list, index }: Target, block: Block): string {
+    if (this.#texts.has(block)) throw new Refused(`block ${index} is replaced durably, once`);
+    const clientText = (one: Block) => effectiveText(this.#tree, { ...one, newText: undefined });
+    const text = clientText(block) as string;
+    if (keptBlocks(list).filter((one) => !one.bytes && clientText(one) === text).length > 1)
+      throw new Refused(`a durable edit needs a text that stands once in its message, unlike block ${index}`);
+    return text;
   }
 
   #checkDurable(edit: Edit, { message, index, isText }: Target): void {
@@ -224,4 +217,12 @@ class Plan {
   #keep({ message }: Pick<Target, 'message'>, edit: DurableEdit): void {
     this.durable.push({ message: message as Message, edit });
   }
+}
+
+/** Whether a value says of a block what its event shows of it. */
+function isBlock(value: unknown, type: string, text: string | undefined): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const said = value as { type?: unknown; text?: unknown };
+  const { type: saidType, text: saidText, ...more } = said;
+  return saidType === type && saidText === text && Object.keys(more).length === 0;
 }

@@ -3,25 +3,20 @@ const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 15_000;
 
 /**
- * Skips whoever does not answer: three misses in a row open it for 1 s, each further miss doubles that up to 15 s; when
- * the pause is over one question at a time probes, and any answer closes it.
+ * Skips whoever does not answer: three misses in a row open it for 1 s; when the pause is over one question at a time
+ * probes. A probe that misses doubles the pause, up to 15 s; any answer closes it.
  *
  * @example
  * if (breaker.allows(now)) { … ; answered ? breaker.succeeded() : breaker.missed(now); }
  */
 export class Breaker {
-  readonly #missesToOpen: number;
   #misses = 0;
   #openUntilMs = 0;
   #pauseMs = FIRST_PAUSE_MS;
   #probing = false;
 
-  constructor(missesToOpen = MISSES_TO_OPEN) {
-    this.#missesToOpen = missesToOpen;
-  }
-
   get isOpen(): boolean {
-    return this.#misses >= this.#missesToOpen;
+    return this.#misses >= MISSES_TO_OPEN;
   }
 
   /** Whether to ask now; while open, true once a pause: for the probe. Whoever asks reports back. */
@@ -39,6 +34,8 @@ export class Breaker {
   }
 
   missed(nowMs: number): void {
+    // Asked before it opened: ten requests at once are no reason for a pause of 15 s.
+    if (this.isOpen && !this.#probing) return;
     this.#misses++;
     if (!this.isOpen) return;
     this.#openUntilMs = nowMs + this.#pauseMs;

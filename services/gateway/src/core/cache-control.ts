@@ -1,24 +1,31 @@
-import type { Block, BlockList, BodyTree, Message, Span } from './body-tree.ts';
+import { isAttribution } from './attribution.ts';
+import type { Block, BlockList, BodyTree, Message } from './body-tree.ts';
 
 /**
- * Saves the `cache_control` of a removed block: it moves to the nearest block before it that may carry one. Assistant
- * messages are nobody's to touch, and a block takes one marker only, so a marker that is there already stands for both.
+ * Saves the `cache_control` of a removed block: it moves to the nearest block before it that may carry one, or, where
+ * there is none, to the nearest behind it. Assistant messages and the attribution block are nobody's to touch, and a
+ * block takes one marker only, so a marker that is there already stands for both.
  */
 export function moveCacheControl(tree: BodyTree, list: BlockList, removed: Block): void {
-  if (!removed.cacheControl) return;
-  const target = blocksBefore(tree, list, removed).find((block) => !block.removed && !block.bytes && block.type !== '');
-  if (target && !target.cacheControl) {
-    const { start, end } = removed.cacheControl as Span;
-    target.movedCacheControl ??= tree.bytes.subarray(start, end);
-  }
+  const marker = markerOf(tree, removed);
+  if (!marker) return;
+  const blocks = blocksAround(tree, list);
+  const at = blocks.indexOf(removed);
+  const canCarry = (block: Block) =>
+    !block.removed && !block.bytes && block.type !== '' && !(list === tree.system && isAttribution(tree, block));
+  const target = blocks.slice(0, at).findLast(canCarry) ?? blocks.slice(at).find(canCarry);
+  if (target && !markerOf(tree, target)) target.movedCacheControl = marker;
 }
 
-/** The blocks before a block in the same list, and those of the messages before it; the nearest first. */
-function blocksBefore(tree: BodyTree, list: BlockList, block: Block): Block[] {
-  const same = list.blocks.slice(0, list.blocks.indexOf(block));
-  const at = tree.messages.findIndex((message) => message.content === list);
-  const earlier = tree.messages.slice(0, Math.max(at, 0)).filter(isEditable);
-  return [...earlier.flatMap((message) => message.content?.blocks ?? []), ...same].toReversed();
+function markerOf(tree: BodyTree, { cacheControl, movedCacheControl }: Block): Uint8Array | undefined {
+  return movedCacheControl ?? (cacheControl && tree.bytes.subarray(cacheControl.start, cacheControl.end));
+}
+
+/** The blocks of `system`, or of all messages that may be changed and of the one that has this content. */
+function blocksAround(tree: BodyTree, list: BlockList): Block[] {
+  if (list === tree.system) return list.blocks;
+  const messages = tree.messages.filter((message) => message.content === list || isEditable(message));
+  return messages.flatMap(({ content }) => content?.blocks ?? []);
 }
 
 /** Only these messages may be changed at all. */

@@ -13,77 +13,104 @@ export interface CutResult {
   newestMessage: Message | undefined;
 }
 
+/** A prompt that is at least this long may have been shortened by the hook; by then no two texts are alike. Characters. */
+const SHORTENED_LENGTH = 1_000;
+
 interface Hit {
   block: Block;
   text: string;
   pieces: HookPieces;
 }
 
-/** What stands in for a request's only text when that was nothing but hook output: the API refuses empty messages. */
-const PLACEHOLDER = '(hook context)';
+/**
+ * What stands in for a user's first message that was nothing but hook output: the API refuses a conversation without
+ * one. A reminder, so that nobody takes it for something typed.
+ */
+const PLACEHOLDER = '<system-reminder>hook context</system-reminder>';
 
 /**
  * Marks every metadata block of the request for cutting: the hook's piece, the wrapper or block that it leaves empty, the
- * message that is empty afterwards. A `cache_control` of a removed block moves to the block before it.
+ * message that is empty afterwards. A `cache_control` of a removed block moves to its neighbour.
  *
- * It is a pure function of each message, so the forwarded form of a message is the same in every later request.
+ * It is a pure function of each message (and of the `role: system` message that the client sends with it), so the
+ * forwarded form of a message is the same in every later request.
  */
 export function cutMetadata(tree: BodyTree, accept: AcceptMetadata): CutResult {
   const result: CutResult = { blocks: 0, newest: undefined, newestMessage: undefined };
-  const bytes = tree.bytes as Buffer;
-  let hit = bytes.indexOf(CANARY);
-  if (hit < 0) return result;
-
-  const hitsOf = new Map<Message, Hit[]>();
-  for (const message of tree.messages) {
-    while (hit >= 0 && hit < message.start) hit = bytes.indexOf(CANARY, message.start);
-    if (hit < 0) break;
-    if (hit >= message.end || message.role === 'assistant') continue;
-    const hits = hitsIn(message, bytes, accept);
-    if (hits.length > 0) hitsOf.set(message, hits);
-  }
-
-  for (const [message, hits] of hitsOf) {
-    const next = tree.messages[tree.messages.indexOf(message) + 1];
-    for (const found of genuine(message, hits, next ? hitsOf.get(next) : undefined)) {
-      cut(tree, message, found);
-      result.blocks += found.pieces.found.length;
-      result.newest = found.pieces.found.at(-1);
+  const hitsOf = findHits(tree, accept);
+  const removed: { list: BlockList; block: Block }[] = [];
+  for (const [index, hits] of hitsOf) {
+    const message = tree.messages[index] as Message;
+    const isFollowedByHooks = tree.messages[index + 1]?.role === 'system' && hitsOf.has(index + 1);
+    for (const hit of genuine(message, hits, isFollowedByHooks)) {
+      cut(tree, message, hit);
+      if (hit.block.removed) removed.push({ list: message.content as BlockList, block: hit.block });
+      result.blocks += hit.pieces.found.length;
+      result.newest = hit.pieces.found.at(-1);
       result.newestMessage = message;
     }
   }
-  keepOneMessage(tree);
+  keepOpening(tree);
+  for (const { list, block } of removed) if (block.removed) moveCacheControl(tree, list, block);
   return result;
 }
 
-function hitsIn(message: Message, bytes: Buffer, accept: AcceptMetadata): Hit[] {
-  const hits: Hit[] = [];
-  for (const block of message.content?.blocks ?? []) {
-    if (block.type !== 'text' || !block.text) continue;
-    const at = bytes.indexOf(CANARY, block.text.start);
-    if (at < 0 || at >= block.text.end) continue;
-    const text = decodeToken(bytes, block.text);
-    if (text === undefined) continue;
-    const pieces = findHookPieces(text, message.role, accept);
-    if (pieces.found.length > 0) hits.push({ block, text, pieces });
+/** The texts with blocks in them, by the index of their message. */
+function findHits(tree: BodyTree, accept: AcceptMetadata): Map<number, Hit[]> {
+  const bytes = tree.bytes as Buffer;
+  const hitsOf = new Map<number, Hit[]>();
+  let at = bytes.indexOf(CANARY);
+  for (const [index, { role, content, start, end }] of tree.messages.entries()) {
+    if (at >= 0 && at < start) at = bytes.indexOf(CANARY, start);
+    if (at < 0) break;
+    if (at >= end || role === 'assistant') continue;
+    const hits: Hit[] = [];
+    for (const block of content?.blocks ?? []) {
+      if (block.type !== 'text' || !block.text) continue;
+      if (at >= 0 && at < block.text.start) at = bytes.indexOf(CANARY, block.text.start);
+      if (at < 0 || at >= block.text.end) continue;
+      const text = decodeToken(bytes, block.text);
+      const pieces = text === undefined ? undefined : findHookPieces(text, role, accept);
+      if (text !== undefined && pieces && pieces.found.length > 0) hits.push({ block, text, pieces });
+    }
+    if (hits.length > 0) hitsOf.set(index, hits);
   }
-  return hits;
+  return hitsOf;
 }
 
 /**
- * Drops the text of a user who pasted a whole block, wrapper included, as a prompt: it stands where the prompt stands,
- * and the hook's own block for that prompt stands beside it. Clients from 2.0 put hooks before the prompt, 1.0 behind it,
- * the newest in a `role: system` message that follows.
+ * Drops the text of a user who pasted a whole block, wrapper included, as a prompt: the hook's own block, beside it, says
+ * that it was typed. Where it does not say so, the place tells: the newest clients put hooks into the `role: system`
+ * message that follows, those from 2.0 in front of the prompt, 1.0 behind it.
  */
-function genuine(message: Message, hits: Hit[], hitsOfNext: Hit[] | undefined): Hit[] {
+function genuine(message: Message, hits: Hit[], isFollowedByHooks: boolean): Hit[] {
   if (message.role !== 'user') return hits;
-  if (hitsOfNext) return [];
-  if (hits.length < 2) return hits;
-  const texts = (message.content?.blocks ?? []).filter((block) => block.type === 'text');
-  const last = hits.at(-1) as Hit;
-  if (last.block !== texts.at(-1)) return hits;
-  if (last.text.trimStart().startsWith('<user-prompt-submit-hook>')) return [last];
-  return hits.slice(0, -1);
+  if (isFollowedByHooks) return [];
+  const others = hits.filter((hit) => !hits.some((other) => other !== hit && saysTyped(other, hit.text)));
+  if (others.length < hits.length) return others;
+
+  const texts = (message.content?.blocks ?? []).filter(({ type }) => type === 'text');
+  if (hits.every(({ text }) => text.trimStart().startsWith('<user-prompt-submit-hook>'))) return closing(hits, texts);
+  return hits.length > 1 && hits.at(-1)?.block === texts.at(-1) ? hits.slice(0, -1) : hits;
+}
+
+/** The hook's blocks where each closes its turn: what stands right before one is what was typed. */
+function closing(hits: Hit[], texts: Block[]): Hit[] {
+  const kept: Hit[] = [];
+  for (const hit of hits.toReversed()) {
+    const behind = texts[texts.indexOf(hit.block) + 1];
+    if (!behind || behind !== kept[0]?.block) kept.unshift(hit);
+  }
+  return kept;
+}
+
+/** Whether a hook's block says that this text is the prompt; long prompts are shortened, and 2.1.330 escapes one tag. */
+function saysTyped({ pieces }: Hit, text: string): boolean {
+  const typed = text.trim();
+  return pieces.found.some(({ prompt }) => {
+    const said = prompt?.replaceAll('&lt;/system-reminder>', '</system-reminder>').trim();
+    return said === typed || (said !== undefined && said.length >= SHORTENED_LENGTH && typed.startsWith(said));
+  });
 }
 
 function cut(tree: BodyTree, message: Message, { block, text, pieces }: Hit): void {
@@ -95,19 +122,19 @@ function cut(tree: BodyTree, message: Message, { block, text, pieces }: Hit): vo
     }));
     return;
   }
-  const list = message.content as BlockList;
   block.removed = true;
-  message.removed = keptBlocks(list).length === 0;
-  moveCacheControl(tree, list, block);
+  message.removed = keptBlocks(message.content as BlockList).length === 0;
 }
 
-/** A request without messages is refused by the API: the last message then stays, with a word in place of its text. */
-function keepOneMessage(tree: BodyTree): void {
-  if (tree.messages.length === 0 || tree.messages.some((message) => !message.removed)) return;
-  const last = tree.messages.at(-1) as Message;
-  const block = last.content?.blocks.find((candidate) => candidate.type === 'text');
-  if (!block) return;
-  last.removed = false;
+/** The API refuses a conversation that does not begin with a user's message: that one then stays. */
+function keepOpening(tree: BodyTree): void {
+  const first = tree.messages.findIndex(({ removed }) => !removed);
+  const gone = tree.messages.slice(0, first < 0 ? undefined : first);
+  if (tree.messages[first]?.role === 'user') return;
+  const opening = gone.findLast(({ role }) => role === 'user') ?? (first < 0 ? gone.at(-1) : undefined);
+  const block = opening?.content?.blocks.findLast(({ type }) => type === 'text');
+  if (!opening || !block) return;
+  opening.removed = false;
   block.removed = false;
   block.newText = encodeToken(PLACEHOLDER);
 }

@@ -1,4 +1,4 @@
-import { Metadata } from '@loom/shared/metadata.ts';
+import { CANARY, Metadata } from '@loom/shared/metadata.ts';
 
 /** A range of UTF-16 units, end exclusive. */
 export interface TextRange {
@@ -18,12 +18,16 @@ export interface HookPieces {
 export type AcceptMetadata = (line: string, metadata: Metadata) => boolean;
 
 const HOOK_PREFIX = /^[\w:.-]{1,100} hook (?:additional context|success): /;
+const LONGEST_PREFIX = 130;
 const WRAPPERS = [
   { open: '<system-reminder>', close: '</system-reminder>', needsPrefix: true },
   { open: '<user-prompt-submit-hook>', close: '</user-prompt-submit-hook>', needsPrefix: false },
 ];
 
+/** The object of a block. */
 interface Line extends TextRange {
+  /** Where the hook's prefix in front of the object begins, if it has one of its own. */
+  prefixStart: number | undefined;
   metadata: Metadata;
 }
 
@@ -35,51 +39,53 @@ interface Line extends TextRange {
  * line is enough (placements: Claude Code 1.0 to 2.1, measured).
  *
  * @example
- * findHookPieces('<system-reminder>\nUserPromptSubmit hook additional context: {"canary":"LOOM_…"}\n</system-reminder>', 'user', accept)
- * // { found: [{ canary: 'LOOM_…' }], cuts: [{ start: 0, end: 103 }] }
+ * findHookPieces('UserPromptSubmit hook additional context: {"canary":"LOOM_…"}\n\nToday is Sunday.', 'system', accept)
+ * // { found: [{ canary: 'LOOM_…' }], cuts: [{ start: 0, end: 63 }] }
  */
 export function findHookPieces(text: string, role: string, accept: AcceptMetadata): HookPieces {
   const lines = findLines(text, accept);
-  const pieces: HookPieces = { found: [], cuts: [] };
   if (role === 'system') {
-    for (const line of lines) {
-      const start = prefixStart(text, line.start);
-      if (start === undefined) continue;
-      pieces.found.push(line.metadata);
-      pieces.cuts.push(withJoiner(text, { start, end: line.end }, 0, text.length));
-    }
-    return pieces;
+    const own = lines.filter(({ prefixStart }) => prefixStart !== undefined);
+    return {
+      found: own.map(({ metadata }) => metadata),
+      cuts: cutsOf(text, own, { start: 0, end: text.length }, false),
+    };
   }
-  for (const wrapper of leadingWrappers(text, lines)) {
-    pieces.found.push(...wrapper.lines.map((line) => line.metadata));
-    pieces.cuts.push(...cutsInWrapper(text, wrapper));
-  }
-  return pieces;
+  const wrappers = leadingWrappers(text, lines);
+  return {
+    found: wrappers.flatMap((wrapper) => wrapper.lines.map(({ metadata }) => metadata)),
+    cuts: wrappers.flatMap(({ inner, lines: inside }) => cutsOf(text, inside, inner, true)),
+  };
 }
 
 /** Every one-line JSON object with the canary that begins a line, or stands behind a wrapper's tag or a prefix. */
 function findLines(text: string, accept: AcceptMetadata): Line[] {
   const lines: Line[] = [];
-  let at = 0;
-  for (;;) {
-    const hit = text.indexOf('LOOM_METADATA_', at);
-    if (hit < 0) return lines;
-    at = hit + 1;
-    const lineStart = text.lastIndexOf('\n', hit) + 1;
-    const start = text.indexOf('{', lineStart);
-    const end = start >= 0 && start < hit ? objectEnd(text, start) : undefined;
-    if (end === undefined || end < hit || !isHead(text.slice(lineStart, start))) continue;
-    const metadata = parseMetadata(text.slice(start, end));
-    if (!metadata || !accept(text.slice(start, end), metadata)) continue;
-    lines.push({ start, end, metadata });
-    at = end;
+  for (let hit = text.indexOf(CANARY); hit >= 0; ) {
+    const lineBreak = text.indexOf('\n', hit);
+    const lineEnd = lineBreak < 0 ? text.length : lineBreak;
+    const line = findLine(text, text.lastIndexOf('\n', hit) + 1, lineEnd, accept);
+    if (line) lines.push(line);
+    hit = text.indexOf(CANARY, lineEnd);
   }
+  return lines;
 }
 
-function isHead(head: string): boolean {
-  const wrapper = WRAPPERS.find(({ open }) => head.startsWith(open));
-  const rest = wrapper ? head.slice(wrapper.open.length) : head;
-  return rest === '' || (HOOK_PREFIX.test(rest) && rest.replace(HOOK_PREFIX, '') === '');
+function findLine(text: string, lineStart: number, lineEnd: number, accept: AcceptMetadata): Line | undefined {
+  const wrapper = WRAPPERS.find(({ open }) => text.startsWith(open, lineStart));
+  const headStart = lineStart + (wrapper?.open.length ?? 0);
+  const prefixLength = prefixLengthAt(text, headStart);
+  const start = headStart + prefixLength;
+  if (text[start] !== '{') return undefined;
+  const end = objectEnd(text, start, lineEnd);
+  if (end === undefined) return undefined;
+  const metadata = parseMetadata(text.slice(start, end));
+  if (!metadata || !accept(text.slice(start, end), metadata)) return undefined;
+  return { start, end, metadata, prefixStart: prefixLength > 0 ? headStart : undefined };
+}
+
+function prefixLengthAt(text: string, at: number): number {
+  return HOOK_PREFIX.exec(text.slice(at, at + LONGEST_PREFIX))?.[0].length ?? 0;
 }
 
 function parseMetadata(line: string): Metadata | undefined {
@@ -92,13 +98,12 @@ function parseMetadata(line: string): Metadata | undefined {
   }
 }
 
-/** The end of the object that begins at `start`, on the same line; braces inside strings do not count. */
-function objectEnd(text: string, start: number): number | undefined {
+/** The end of the object that begins at `start`; braces inside strings do not count. */
+function objectEnd(text: string, start: number, lineEnd: number): number | undefined {
   let depth = 0;
   let inString = false;
-  for (let at = start; at < text.length; at++) {
+  for (let at = start; at < lineEnd; at++) {
     const char = text[at];
-    if (char === '\n') return undefined;
     if (inString) {
       if (char === '\\') at++;
       else if (char === '"') inString = false;
@@ -109,15 +114,7 @@ function objectEnd(text: string, start: number): number | undefined {
   return undefined;
 }
 
-/** Where the hook's prefix before the object begins, if it has one of its own at the start of a line. */
-function prefixStart(text: string, objectStart: number): number | undefined {
-  const lineStart = text.lastIndexOf('\n', objectStart - 1) + 1;
-  const head = text.slice(lineStart, objectStart);
-  return HOOK_PREFIX.test(head) && head.replace(HOOK_PREFIX, '') === '' ? lineStart : undefined;
-}
-
 interface Wrapper {
-  outer: TextRange;
   inner: TextRange;
   lines: Line[];
 }
@@ -125,81 +122,83 @@ interface Wrapper {
 /** The wrappers with which the text begins, one behind the other, that hold at least one block. */
 function leadingWrappers(text: string, lines: Line[]): Wrapper[] {
   const wrappers: Wrapper[] = [];
-  let at = skipSpace(text, 0);
-  for (;;) {
+  let next = 0;
+  for (let at = skipSpace(text, 0); ; ) {
     const kind = WRAPPERS.find(({ open }) => text.startsWith(open, at));
     if (!kind) return wrappers;
-    const innerStart = at + kind.open.length;
-    // A prompt inside the block may itself hold the closing tag: look for it behind the object.
-    let innerEnd = text.indexOf(kind.close, innerStart);
+    const start = at + kind.open.length;
+    let end = text.indexOf(kind.close, start);
     const inside: Line[] = [];
-    for (const line of lines) {
-      if (line.start < innerStart || innerEnd < 0 || line.start > innerEnd) continue;
+    for (let line = lines[next]; line && line.start < end; line = lines[++next]) {
       inside.push(line);
-      innerEnd = text.indexOf(kind.close, line.end);
+      // A prompt inside the block may itself hold the closing tag: look for it behind the object.
+      end = text.indexOf(kind.close, line.end);
     }
-    if (innerEnd < 0) return wrappers;
-    const outer = { start: at, end: innerEnd + kind.close.length };
-    const inner = { start: innerStart, end: innerEnd };
-    const opening = text.slice(skipSpace(text, innerStart), innerEnd);
-    if (inside.length > 0 && (!kind.needsPrefix || HOOK_PREFIX.test(opening)))
-      wrappers.push({ outer, inner, lines: inside });
-    at = skipSpace(text, outer.end);
+    if (end < 0) return wrappers;
+    const hasPrefix = prefixLengthAt(text, skipSpace(text, start)) > 0;
+    if (inside.length > 0 && (hasPrefix || !kind.needsPrefix)) wrappers.push({ inner: { start, end }, lines: inside });
+    at = skipSpace(text, end + kind.close.length);
   }
 }
 
-/** The whole wrapper where nothing else is in it, else just our objects, each with one joiner. */
-function cutsInWrapper(text: string, { outer, inner, lines }: Wrapper): TextRange[] {
-  let rest = '';
-  let at = inner.start;
-  const cuts: TextRange[] = [];
-  for (const line of lines) {
-    const own = prefixStart(text, line.start);
+/** Our objects with their prefixes and one joiner each; with the wrapper, where nothing else is in it. */
+function cutsOf(text: string, lines: Line[], inner: TextRange, canSharePrefix: boolean): TextRange[] {
+  return runsOf(text, lines).map(({ start, end, first }) => {
+    const behind = text.slice(skipLineBreaks(text, end), inner.end);
     // The first context of a wrapper shares its prefix with those behind it.
-    const sharesPrefix = own !== undefined && !startsWithPrefix(text, skipLineBreaks(text, line.end), inner.end);
-    const start = own !== undefined && !sharesPrefix ? own : line.start;
-    rest += text.slice(at, line.start).replace(/[\w:.-]+ hook (?:additional context|success): $/, '');
-    at = line.end;
-    cuts.push(withJoiner(text, { start, end: line.end }, inner.start, inner.end));
-  }
-  rest += text.slice(at, inner.end);
-  if (rest.trim() !== '') return mergeCuts(cuts);
-  return [{ start: outer.start, end: skipSpace(text, outer.end) }];
+    const sharesPrefix = canSharePrefix && behind.trim() !== '' && prefixLengthAt(behind, 0) === 0;
+    return withWrapper(text, withJoiner(text, { start: sharesPrefix ? first.start : start, end }, inner));
+  });
 }
 
-function startsWithPrefix(text: string, at: number, end: number): boolean {
-  return at < end && HOOK_PREFIX.test(text.slice(at, Math.min(end, at + 160)));
+/** Blocks with nothing but white space between them are cut as one, or their joiners would be left, or cut twice. */
+function runsOf(text: string, lines: Line[]): (TextRange & { first: Line })[] {
+  const runs: (TextRange & { first: Line })[] = [];
+  for (const line of lines) {
+    const start = line.prefixStart ?? line.start;
+    const run = runs.at(-1);
+    if (run && text.slice(run.end, start).trim() === '') run.end = line.end;
+    else runs.push({ start, end: line.end, first: line });
+  }
+  return runs;
 }
 
 /** Takes the line breaks behind the piece along, or, where it is the last one, those before it. */
-function withJoiner(text: string, piece: TextRange, from: number, to: number): TextRange {
+function withJoiner(text: string, piece: TextRange, inner: TextRange): TextRange {
   const behind = skipLineBreaks(text, piece.end);
-  if (behind > piece.end && behind < to && text.slice(behind, to).trim() !== '')
-    return { start: piece.start, end: behind };
+  if (behind > piece.end && text.slice(behind, inner.end).trim() !== '') return { start: piece.start, end: behind };
   let start = piece.start;
-  while (start > from && text[start - 1] === '\n') start--;
-  // Something before it: only the joiner goes, else the wrapper's own line break stays.
-  return text.slice(from, start).trim() === '' ? piece : { start, end: piece.end };
+  while (start > inner.start && isLineBreak(text[start - 1])) start--;
+  // Nothing before it either: the wrapper goes as a whole.
+  return text.slice(inner.start, start).trim() === '' ? piece : { start, end: piece.end };
 }
 
-function mergeCuts(cuts: TextRange[]): TextRange[] {
-  const merged: TextRange[] = [];
-  for (const cut of cuts) {
-    const last = merged.at(-1);
-    if (last && cut.start <= last.end) last.end = Math.max(last.end, cut.end);
-    else merged.push({ ...cut });
-  }
-  return merged;
+/** Takes along the tags that would enclose nothing, and the white space behind them. */
+function withWrapper(text: string, piece: TextRange): TextRange {
+  let before = piece.start;
+  while (before > 0 && isSpace(text[before - 1])) before--;
+  const behind = skipSpace(text, piece.end);
+  const kind = WRAPPERS.find(({ open, close }) => text.endsWith(open, before) && text.startsWith(close, behind));
+  if (!kind) return piece;
+  return { start: before - kind.open.length, end: skipSpace(text, behind + kind.close.length) };
 }
 
 function skipLineBreaks(text: string, at: number): number {
-  while (text[at] === '\n') at++;
+  while (isLineBreak(text[at])) at++;
   return at;
 }
 
 function skipSpace(text: string, at: number): number {
-  while (at < text.length && /\s/.test(text[at] as string)) at++;
+  while (isSpace(text[at])) at++;
   return at;
+}
+
+function isLineBreak(char: string | undefined): boolean {
+  return char === '\n' || char === '\r';
+}
+
+function isSpace(char: string | undefined): boolean {
+  return char !== undefined && /\s/.test(char);
 }
 
 /** A text without the cut ranges. */

@@ -1,13 +1,13 @@
 import type { Span } from './body-tree.ts';
 
-const utf8 = new TextDecoder('utf-8');
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** The text of a string token (quotes included); undefined when its escapes are invalid. */
+/** The text of a string token (quotes included); undefined when it is no valid JSON or no valid UTF-8. */
 export function decodeToken(bytes: Uint8Array, token: Span): string | undefined {
   try {
     return JSON.parse(utf8.decode(bytes.subarray(token.start, token.end))) as string;
   } catch {
-    // A bad escape or a raw control character: this text is then nobody's to edit.
+    // A bad escape, a raw control character, a byte that is no UTF-8: this text is then nobody's to edit.
     return undefined;
   }
 }

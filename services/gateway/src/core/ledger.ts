@@ -5,9 +5,9 @@ import { effectiveText } from './human-text.ts';
 
 /** A durable edit as the exact bytes (JSON) that go into the body. */
 export const DurableEdit = z.discriminatedUnion('kind', [
-  /** A block behind the message's last one. */
-  z.strictObject({ kind: z.literal('append'), json: z.string() }),
-  /** A string token in the place of the text whose SHA-256 is `of`. */
+  /** A block behind the message's last one; `behind` counts the blocks of others that stood there already, 0 if absent. */
+  z.strictObject({ kind: z.literal('append'), json: z.string(), behind: z.int().min(1).optional() }),
+  /** A string token in the place of the one text whose SHA-256 is `of`. */
   z.strictObject({ kind: z.literal('replace'), of: z.string(), json: z.string() }),
 ]);
 export type DurableEdit = z.infer<typeof DurableEdit>;
@@ -24,7 +24,8 @@ export interface ReplayResult {
 
 /**
  * Puts the durable edits of earlier requests at their anchors, byte for byte, without asking anyone: the forwarded form
- * of a message stays the same for as long as the client sends it.
+ * of a message stays the same for as long as the client sends it. What was appended first stays first, whatever its
+ * rewriter's order: a rewriter that was late once must not push itself in front of what went upstream before.
  *
  * @param entriesAt the entries of an anchor, in any order
  */
@@ -37,14 +38,17 @@ export function replayLedger(
   const result = { replayed: 0, missed: 0 };
   for (const [message, anchor] of anchors) {
     const entries = entriesAt(anchor).toSorted((a, b) => a.order - b.order || (a.rewriter < b.rewriter ? -1 : 1));
-    for (const { rewriter, edits } of entries) {
-      for (const edit of edits) {
-        if (replayEdit(tree, message, edit, rewriter, sha256)) result.replayed++;
-        else result.missed++;
-      }
+    const edits = entries.flatMap((entry) => entry.edits.map((edit) => ({ rewriter: entry.rewriter, edit })));
+    for (const { rewriter, edit } of edits.toSorted((a, b) => behind(a.edit) - behind(b.edit))) {
+      if (replayEdit(tree, message, edit, rewriter, sha256)) result.replayed++;
+      else result.missed++;
     }
   }
   return result;
+}
+
+function behind(edit: DurableEdit): number {
+  return edit.kind === 'append' ? (edit.behind ?? 0) : 0;
 }
 
 function replayEdit(tree: BodyTree, message: Message, edit: DurableEdit, rewriter: string, sha256: Sha256): boolean {

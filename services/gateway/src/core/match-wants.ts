@@ -2,7 +2,7 @@ import type { RequestClass } from '@loom/shared/event.ts';
 import type { RewriterDeclaration, Want } from '@loom/shared/rewriter.ts';
 import { type Block, type BodyTree, keptBlocks, type Message } from './body-tree.ts';
 import { isEditable } from './cache-control.ts';
-import { isTyped } from './human-text.ts';
+import { effectiveText, isTyped } from './human-text.ts';
 import { newestMessage } from './request-class.ts';
 
 /** A text that holds one of a rewriter's literals. */
@@ -66,15 +66,16 @@ function ask(tree: BodyTree, traits: RequestTraits, rewriter: RewriterDeclaratio
   return question;
 }
 
-/** The texts that hold the literal, in JSON's escaped form, where it is looked for. */
+/** The texts that hold the literal, where it is looked for: neither cut ones nor those that a rewriter wrote. */
 export function findLiteral(tree: BodyTree, { label, literal, where }: Extract<Want, { on: 'literal' }>): Match[] {
-  const holds = (block: Block) => needles(literal).some((needle) => holdsNeedle(tree, block, needle));
+  const needle = plainRun(literal);
+  const holds = (block: Block) => holdsLiteral(tree, block, literal, needle);
   if (where === 'system') {
     const blocks = tree.system ? keptBlocks(tree.system) : [];
     return blocks.filter(holds).map((block) => ({ label, block, message: undefined }));
   }
   const newest = newestMessage(tree);
-  const messages = where === 'last' ? (newest ? [newest] : []) : messagesWith(tree, literal);
+  const messages = where === 'last' ? (newest ? [newest] : []) : messagesWith(tree, needle);
   return messages.filter(isEditable).flatMap((message) => {
     const blocks = message.content ? keptBlocks(message.content) : [];
     return blocks.filter(holds).map((block) => ({ label, block, message }));
@@ -82,36 +83,24 @@ export function findLiteral(tree: BodyTree, { label, literal, where }: Extract<W
 }
 
 /** Narrows a search of the whole conversation down by one pass over the bytes. */
-function messagesWith(tree: BodyTree, literal: string): Message[] {
+function messagesWith(tree: BodyTree, needle: Uint8Array): Message[] {
   const bytes = tree.bytes as Buffer;
-  const found = new Set<Message>();
-  for (const needle of needles(literal)) {
-    let hit = bytes.indexOf(needle, tree.messagesSpan.start);
-    for (const message of tree.messages) {
-      if (hit < 0) break;
-      if (hit < message.end) found.add(message);
-      if (hit < message.end) hit = bytes.indexOf(needle, message.end);
-    }
-  }
-  return tree.messages.filter((message) => found.has(message));
+  let hit = bytes.indexOf(needle, tree.messagesSpan.start);
+  return tree.messages.filter(({ start, end }) => {
+    if (hit >= 0 && hit < start) hit = bytes.indexOf(needle, start);
+    return hit >= 0 && hit < end;
+  });
 }
 
-function holdsNeedle(tree: BodyTree, block: Block, needle: Uint8Array): boolean {
-  if (!block.text || block.type !== 'text' || block.newText) return false;
-  const bytes = tree.bytes as Buffer;
-  for (
-    let hit = bytes.indexOf(needle, block.text.start);
-    hit >= 0 && hit < block.text.end;
-    hit = bytes.indexOf(needle, hit + 1)
-  ) {
-    if (!block.cuts.some(({ start, end }) => hit >= start && hit < end)) return true;
-  }
-  return false;
+/** Only a text whose bytes hold the needle is decoded: escapes are then nobody's concern. */
+function holdsLiteral(tree: BodyTree, block: Block, literal: string, needle: Uint8Array): boolean {
+  if (!block.text || block.newText) return false;
+  const token = tree.bytes.subarray(block.text.start, block.text.end) as Buffer;
+  return token.includes(needle) && (effectiveText(tree, block)?.includes(literal) ?? false);
 }
 
-/** JSON writes text outside ASCII raw or as `\u` escapes; clients do either. */
-function needles(literal: string): Uint8Array[] {
-  const raw = JSON.stringify(literal).slice(1, -1);
-  const escaped = raw.replace(/[^\x20-\x7e]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
-  return [...new Set([raw, escaped])].map((form) => Buffer.from(form));
+/** The literal's longest run of characters that every JSON writer leaves unescaped. */
+function plainRun(literal: string): Uint8Array {
+  const runs = literal.match(/[\w .,:;!?()-]+/g) ?? [];
+  return Buffer.from(runs.reduce((longest, run) => (run.length > longest.length ? run : longest), ''));
 }

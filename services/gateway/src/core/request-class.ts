@@ -6,14 +6,14 @@ import { effectiveText, identifyingText, isContinued } from './human-text.ts';
 import { type Headers, readMember } from './identity.ts';
 
 /** `x-claude-code-request-class`, which clients send with `CLAUDE_CODE_GATEWAY_HINT_HEADERS=1`. */
-const HINTS: Record<string, RequestClass> = {
-  main: 'main',
-  subagent: 'subagent',
-  workflow: 'subagent',
-  compaction: 'compaction',
-  auxiliary: 'auxiliary',
-  side_reply: 'auxiliary',
-};
+const HINTS = new Map<string, RequestClass>([
+  ['main', 'main'],
+  ['subagent', 'subagent'],
+  ['workflow', 'subagent'],
+  ['compaction', 'compaction'],
+  ['auxiliary', 'auxiliary'],
+  ['side_reply', 'auxiliary'],
+]);
 
 const COMPACTION_SENTENCE = 'Your task is to create a detailed summary of';
 const COMPACTION_OPENINGS = [COMPACTION_SENTENCE, 'CRITICAL: Respond with TEXT ONLY.'];
@@ -44,12 +44,11 @@ export interface ClassSigns {
  */
 export function classify(tree: BodyTree, signs: ClassSigns): RequestClass {
   const hint = signs.headers['x-claude-code-request-class'];
-  if (typeof hint === 'string') return HINTS[hint] ?? 'auxiliary';
+  if (typeof hint === 'string') return HINTS.get(hint) ?? 'auxiliary';
   if (signs.headers['x-claude-code-agent-id'] !== undefined) return 'subagent';
 
   const system = systemTexts(tree);
-  if (system.some((text) => text.startsWith(SUMMARIZER)) || isCompactionInstruction(tree, signs.metadata))
-    return 'compaction';
+  // Before the compaction: a subagent that summarises itself does not speak for the session.
   if (
     system.some(
       (text) => text.startsWith(SUBAGENT_OPENING) || /^x-anthropic-billing-header:.*cc_is_subagent=true/.test(text),
@@ -57,6 +56,7 @@ export function classify(tree: BodyTree, signs: ClassSigns): RequestClass {
   ) {
     return 'subagent';
   }
+  if (system.some((text) => text.startsWith(SUMMARIZER)) || isCompactionInstruction(tree, signs)) return 'compaction';
   if (isWarmup(tree)) return 'probe';
   if (system.some((text) => AUXILIARY_OPENINGS.some((opening) => text.startsWith(opening)))) return 'auxiliary';
   if (readMember(tree, 'output_config', OutputConfig)?.format !== undefined) return 'auxiliary';
@@ -76,7 +76,7 @@ function systemTexts(tree: BodyTree): string[] {
 }
 
 /** The instruction opens the last text of the last message; a prompt that merely quotes it is what the hook says was typed. */
-function isCompactionInstruction(tree: BodyTree, metadata: Metadata | undefined): boolean {
+function isCompactionInstruction(tree: BodyTree, { metadata, metadataMessage }: ClassSigns): boolean {
   const message = newestMessage(tree);
   const block =
     message?.role === 'user' && message.content
@@ -85,8 +85,11 @@ function isCompactionInstruction(tree: BodyTree, metadata: Metadata | undefined)
   const text = block && effectiveText(tree, block)?.trim();
   if (!text || !COMPACTION_OPENINGS.some((opening) => text.startsWith(opening)) || !text.includes(COMPACTION_SENTENCE))
     return false;
-  const typed = metadata?.prompt?.trim();
-  return !typed || !text.startsWith(typed.slice(0, 200));
+  const isOfThisPrompt =
+    metadataMessage !== undefined &&
+    tree.messages.indexOf(metadataMessage) >= tree.messages.indexOf(message as Message);
+  const typed = isOfThisPrompt ? metadata?.prompt?.trim() : undefined;
+  return !typed?.includes(COMPACTION_SENTENCE) || !text.startsWith(typed.slice(0, 200));
 }
 
 /** The newest message that is not `role: system`. */

@@ -11,7 +11,9 @@ const CLOSE_BRACKET = 0x5d;
 const MAX_DEPTH = 256;
 const SMALL_MEMBERS = new Set(['model', 'stream', 'max_tokens', 'metadata', 'output_config', 'context_management']);
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
-const utf8 = new TextDecoder('utf-8');
+/** Escaped quotes stand close to one another, as in code: that far a walk is cheaper than another search. Bytes. */
+const WALK_BYTES = 64;
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** The body is no JSON, or no Messages request that can be followed without doubt. */
 class Unfollowable extends Error {}
@@ -19,8 +21,8 @@ class Unfollowable extends Error {}
 /**
  * Walks the raw bytes of a Messages request once and yields where its messages, system blocks and texts lie.
  *
- * Nothing is decoded but keys, roles and types: strings are skipped from quote to quote (measured on 1 MB: 1.2 ms,
- * against 5.5 ms for a parse). What lies inside skipped strings is not checked.
+ * Nothing is decoded but keys, roles and types: strings are skipped from quote to quote (measured on 1 MB: 0.8 ms, of
+ * code with its escaped quotes 1.6 ms, against 5.5 ms for a parse). What lies inside skipped strings is not checked.
  *
  * @returns undefined for anything it cannot follow without doubt: invalid JSON, no `messages`, a key that stands twice
  */
@@ -56,12 +58,8 @@ class Scanner {
         tree.messagesSpan = this.#array(() => tree.messages.push(this.#message()));
       } else if (key === 'system') {
         tree.system = this.#blockList();
-      } else if (key === 'tools' && this.#peek() === OPEN_BRACKET) {
-        tree.tools = 0;
-        this.#array(() => {
-          this.#value(2);
-          tree.tools = (tree.tools ?? 0) + 1;
-        });
+      } else if (key === 'tools') {
+        tree.tools = this.#count();
       } else if (SMALL_MEMBERS.has(key)) {
         tree.members.set(key, this.#value(1));
       } else {
@@ -119,6 +117,20 @@ class Scanner {
     return { start, end: this.#at, isString: false, blocks };
   }
 
+  /** How many elements a list has; undefined for anything else. */
+  #count(): number | undefined {
+    if (this.#peek() !== OPEN_BRACKET) {
+      this.#value(1);
+      return undefined;
+    }
+    let count = 0;
+    this.#array(() => {
+      this.#value(2);
+      count++;
+    });
+    return count;
+  }
+
   #block(): Block {
     const block = newBlock(this.#at, 0, '');
     if (this.#peek() !== OPEN_BRACE) {
@@ -126,7 +138,7 @@ class Scanner {
     } else {
       this.#members(4, (key) => {
         if (key === 'type') block.type = this.#word();
-        else if (key === 'text' && this.#peek() === QUOTE) block.text = this.#string();
+        else if (key === 'text') block.text = this.#text();
         else if (key === 'cache_control') block.cacheControl = this.#value(5);
         else {
           this.#value(5);
@@ -228,17 +240,30 @@ class Scanner {
   }
 
   #string(): Span {
+    const bytes = this.#bytes;
     const start = this.#at;
-    let quote = start;
+    // Never in the middle of an escape.
+    let at = start + 1;
     for (;;) {
-      quote = this.#bytes.indexOf(QUOTE, quote + 1);
+      const quote = bytes.indexOf(QUOTE, at);
       if (quote < 0) throw new Unfollowable();
       let backslashes = 0;
-      while (this.#bytes[quote - 1 - backslashes] === BACKSLASH) backslashes++;
+      while (quote - backslashes > at && bytes[quote - 1 - backslashes] === BACKSLASH) backslashes++;
+      at = quote;
       if (backslashes % 2 === 0) break;
+      at++;
+      const limit = Math.min(at + WALK_BYTES, bytes.length);
+      while (at < limit && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
     }
-    this.#at = quote + 1;
+    this.#at = at + 1;
     return { start, end: this.#at };
+  }
+
+  /** A string token; undefined for anything else. */
+  #text(): Span | undefined {
+    if (this.#peek() === QUOTE) return this.#string();
+    this.#value(5);
+    return undefined;
   }
 
   /** A string that matters, decoded: a key, a role, a type. */
@@ -249,11 +274,11 @@ class Scanner {
     }
     const { start, end } = this.#string();
     const raw = this.#bytes.subarray(start + 1, end - 1);
-    if (!raw.includes(BACKSLASH)) return utf8.decode(raw);
     try {
+      if (!raw.includes(BACKSLASH)) return utf8.decode(raw);
       return JSON.parse(utf8.decode(this.#bytes.subarray(start, end))) as string;
     } catch {
-      // A bad escape in a key or role: the API will say so, in its own words.
+      // A bad escape or no UTF-8 in a key or role: the API will say so, in its own words.
       throw new Unfollowable();
     }
   }

@@ -1,0 +1,122 @@
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { decodeEvent, type EventType, type LoomEvent, STREAM_OF } from '@loom/shared';
+import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
+import { until } from '@loom/shared/testing/until.ts';
+import { startUpstream, type Upstream } from '@loom/shared/testing/upstream.ts';
+import type { Redis } from 'ioredis';
+import { freePort } from '../../../../deploy/free-port.ts';
+import { respond } from './model.ts';
+import { ServiceProcess } from './service-process.ts';
+
+/** The prompts of the profile `alpha` in these tests: short, and unlike any text of a client's. */
+export const PROMPTS = {
+  identity: 'I am Alpha, and I was there.',
+  compact: 'I write down what I need of this day.',
+  continuation: 'Good morning, Alpha. Tell Sam that you are back.',
+};
+
+/** The whole of Loom, each service a process of its own, between a simulated client and a scripted upstream. */
+export interface Stack {
+  /** Keeps what it has over a restart (AOF). */
+  readonly redis: RedisServer;
+  readonly client: Redis;
+  readonly upstream: Upstream;
+  readonly gateway: ServiceProcess;
+  readonly compactRewriter: ServiceProcess;
+  readonly introInjector: ServiceProcess;
+  /** The settings of all services; a change counts from each one's next start. */
+  readonly environment: Record<string, string>;
+  /** Where clients connect; another port after each start of the gateway. */
+  readonly url: string;
+  /** Waits until Redis answers the gateway, both rewriters are alive to it, and its spool is empty. */
+  ready(): Promise<void>;
+  /** Waits until the gateway knows that this service is not there. */
+  missed(service: ServiceProcess): Promise<void>;
+  /** Writes one of the profile's prompts anew. */
+  editPrompt(name: keyof typeof PROMPTS, text: string): Promise<void>;
+  /** The events of a type that are on its stream now. */
+  events<Type extends EventType>(type: Type): Promise<LoomEvent<Type>[]>;
+  /** Ends every process and removes every file. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts Redis, the upstream, the gateway and both rewriters, and waits until all know each other.
+ *
+ * @param settings for all services, over what the stack sets itself
+ */
+export async function startStack(settings: Record<string, string> = {}): Promise<Stack> {
+  const [redis, upstream] = await Promise.all([startRedis({ aof: true }), startUpstream(respond)]);
+  const client = redis.client();
+  const state = await mkdtemp(join(tmpdir(), 'loom-e2e-'));
+  const alpha = join(state, 'prompts', 'alpha');
+  await cp(fileURLToPath(new URL('../../../../deploy/prompts/alpha', import.meta.url)), alpha, { recursive: true });
+  const editPrompt = (name: string, text: string) => writeFile(join(alpha, `${name}.md`), text);
+  for (const [name, text] of Object.entries(PROMPTS)) await editPrompt(name, text);
+
+  const environment = { REDIS_URL: redis.url, LOG_LEVEL: 'info', ...settings };
+  let ports = { LOOM_PORT: '', LOOM_ADMIN_PORT: '' };
+  const gateway = new ServiceProcess('gateway', async () => {
+    ports = { LOOM_PORT: String(await freePort()), LOOM_ADMIN_PORT: String(await freePort()) };
+    return { LOOM_UPSTREAM_URL: upstream.url, LOOM_SPOOL_DIR: join(state, 'spool'), ...ports, ...environment };
+  });
+  const compactRewriter = new ServiceProcess('compact-rewriter', async () => ({
+    LOOM_PROMPTS_DIR: join(state, 'prompts'),
+    LOOM_HUMAN: 'Sam',
+    ...environment,
+  }));
+  // Far longer than a busy machine takes: what is asked for is answered, however slow the day.
+  const introInjector = new ServiceProcess('intro-injector', async () => ({
+    LOOM_INTRO_HOLD_MS: '10000',
+    ...environment,
+  }));
+  const services = [gateway, compactRewriter, introInjector];
+
+  const readiness = async () => {
+    const response = await fetch(`http://127.0.0.1:${ports.LOOM_ADMIN_PORT}/readyz`);
+    return (await response.json()) as { status: string; reasons: string[] };
+  };
+  const stack: Stack = {
+    redis,
+    client,
+    upstream,
+    gateway,
+    compactRewriter,
+    introInjector,
+    environment,
+    get url() {
+      return `http://127.0.0.1:${ports.LOOM_PORT}`;
+    },
+    async ready() {
+      await until(async () => (await readiness()).reasons.join() === '', { withinMs: 20_000 });
+    },
+    async missed({ name }) {
+      await until(async () => (await readiness()).reasons.some((reason) => reason.startsWith(name)), {
+        withinMs: 20_000,
+      });
+    },
+    editPrompt,
+    async events<Type extends EventType>(type: Type): Promise<LoomEvent<Type>[]> {
+      const entries = await client.xrange(`loom:${STREAM_OF[type]}`, '-', '+');
+      const all = entries.map(([, fields]) => decodeEvent(fields));
+      return all.filter((event) => event.type === type) as LoomEvent<Type>[];
+    },
+    async close() {
+      await Promise.all(services.map((service) => service.kill()));
+      await upstream.close();
+      await redis.close();
+      await rm(state, { recursive: true, force: true });
+    },
+  };
+  try {
+    await Promise.all(services.map((service) => service.start()));
+    await stack.ready();
+  } catch (error) {
+    await stack.close();
+    throw error;
+  }
+  return stack;
+}
