@@ -2,7 +2,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Context, context, trace } from '@opentelemetry/api';
 import type { Entry } from './claim.ts';
 import { deadLetter } from './dead-letter.ts';
-import { type Draft, decodeEvent, type EventType, InvalidEventError, isEventType, type LoomEvent } from './event.ts';
+import {
+  type Draft,
+  decodeEvent,
+  type EventType,
+  InvalidEventError,
+  isEventType,
+  type LoomEvent,
+  UnknownEventTypeError,
+} from './event.ts';
 import type { Logger } from './log.ts';
 import { failSpan, startProcessSpan } from './messaging-span.ts';
 import { editsProposed, signProposal } from './proposal.ts';
@@ -87,6 +95,7 @@ export class Delivery {
     try {
       event = decodeEvent(entry.fields);
     } catch (error) {
+      if (error instanceof UnknownEventTypeError) return this.#drop(entry, 'ignored', giveUp);
       return this.#bury(entry, reasonOf(error), giveUp);
     }
     if (this.#isQuestion(event)) {

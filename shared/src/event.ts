@@ -250,6 +250,11 @@ export class InvalidEventError extends Error {
   override name = 'InvalidEventError';
 }
 
+/** An event of a type that is newer than this reader: none of its business, and no fault. */
+export class UnknownEventTypeError extends InvalidEventError {
+  override name = 'UnknownEventTypeError';
+}
+
 const Envelope = z.object({
   specversion: z.literal('1.0'),
   id: z.string().min(1).max(256),
@@ -291,7 +296,7 @@ export function decodeEvent(fields: string[]): LoomEvent {
   if (!envelope.success)
     throw new InvalidEventError(`expected a CloudEvents 1.0 entry, got ${describe(envelope.error)}`);
   const { type, data, specversion: _, datacontenttype: __, ...attributes } = envelope.data;
-  if (!isEventType(type)) throw new InvalidEventError(`expected a known event type, got ${JSON.stringify(type)}`);
+  if (!isEventType(type)) throw new UnknownEventTypeError(`expected a known event type, got ${JSON.stringify(type)}`);
 
   let json: unknown;
   try {

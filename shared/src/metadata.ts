@@ -26,22 +26,38 @@ export const Metadata = z.looseObject({
 });
 export type Metadata = z.infer<typeof Metadata>;
 
+/** What goes into a block besides the canary and the signature. */
+export type MetadataFields = Pick<
+  Metadata,
+  | 'v'
+  | 'session_id'
+  | 'trace_id'
+  | 'traceparent'
+  | 'prompt_id'
+  | 'prompt'
+  | 'transcript_path'
+  | 'source'
+  | 'machine'
+  | 'sent_at'
+>;
+
 /**
  * Writes the block as one line of JSON of at most 8,000 characters; the prompt is shortened first.
  *
  * @param secret signs the block (`LOOM_HOOK_SECRET`)
+ *
+ * @example
+ * formatMetadata({ v: 1, session_id: 'f00', prompt: 'Tea?', source: 'alpha' }); // '{"canary":"LOOM_…","v":1,…}'
  */
-export function formatMetadata(fields: Omit<Metadata, 'canary' | 'sig'>, secret?: string): string {
+export function formatMetadata(fields: MetadataFields, secret?: string): string {
   const room = MAX_METADATA_LENGTH - (secret ? 80 : 0);
+  let prompt = fields.prompt;
   let line = JSON.stringify({ canary: CANARY, ...fields });
-  while (line.length > room && fields.prompt) {
-    const excess = Math.max(1, line.length - room);
-    const prompt = fields.prompt.slice(0, Math.max(0, fields.prompt.length - excess)).toWellFormed();
-    fields = { ...fields, prompt };
-    line = JSON.stringify({ canary: CANARY, ...fields });
+  while (line.length > room && prompt) {
+    prompt = prompt.slice(0, Math.max(0, prompt.length - (line.length - room))).toWellFormed();
+    line = JSON.stringify({ canary: CANARY, ...fields, prompt });
   }
-  if (!secret) return line;
-  return `${line.slice(0, -1)},"sig":"${sign(line, secret)}"}`;
+  return secret ? `${line.slice(0, -1)},"sig":"${sign(line, secret)}"}` : line;
 }
 
 /** Whether a line that `formatMetadata` wrote bears the signature of this secret. */

@@ -42,4 +42,7 @@ export const RewriterDeclaration = z.looseObject({
 export type RewriterDeclaration = z.infer<typeof RewriterDeclaration>;
 
 /** A declaration before the run loop puts the service's name to it. */
-export type RewriterOptions = Omit<RewriterDeclaration, 'name'>;
+export type RewriterOptions = Pick<
+  RewriterDeclaration,
+  'order' | 'holdMs' | 'whenAbsent' | 'profiles' | 'wants' | 'view'
+>;

@@ -160,6 +160,17 @@ describe('a service', () => {
     expect(await bed.pending('alerts', 'echo')).toBe(0);
   });
 
+  test('passes over an event of a type that is newer than itself', async () => {
+    const { fields } = bed.streams.seal(spoolFull(1), ROOT_CONTEXT);
+    const service = await start({ on: { 'spool.full': () => none } });
+
+    await bed.redis.xadd(bed.streams.key('alerts'), '*', ...fields.with(fields.indexOf('spool.full'), 'tea.served'));
+
+    await until(() => service.counters.ignored === 1);
+    expect(await bed.entries('dead-letters')).toEqual([]);
+    expect(await bed.pending('alerts', 'echo')).toBe(0);
+  });
+
   test('does not handle again what killed five consumers', async () => {
     const key = bed.streams.key('alerts');
     await bed.publish(spoolFull(1));

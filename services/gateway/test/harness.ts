@@ -79,7 +79,6 @@ export async function startHarness(
     },
     async close(): Promise<void> {
       await gateway.stop();
-      client.disconnect();
       await upstream.close();
       await redis.close();
       await rm(spoolFolder, { recursive: true, force: true });

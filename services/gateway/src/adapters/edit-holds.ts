@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { DataOf, EditOutcome, Logger, RewriterDeclaration } from '@loom/shared';
+import { type DataOf, type EditOutcome, encodeEvent, type Logger, type RewriterDeclaration } from '@loom/shared';
 import { LRUCache } from 'lru-cache';
 import { Breaker } from '../core/breaker.ts';
 import type { Question } from '../core/match-wants.ts';
@@ -128,7 +128,7 @@ export class EditHolds {
       }
     }
     // Nobody can answer any more, but the request is a fact all the same.
-    this.#publisher.spool(sealed);
+    this.#publisher.spool(asFact(sealed));
   }
 
   #wait(requestId: string, { question, subject, waits, holdMs }: Asked, gone: AbortSignal, startedMs: number): Wait {
@@ -191,4 +191,11 @@ interface Wait {
 /** Whether it is one that goes on although Redis or the rewriter is away. */
 function isOpenWait(wait: Wait): boolean {
   return wait.waits && !wait.isSettled();
+}
+
+/** The same event, awaiting nobody: published late, it must not be answered as if it were asked just then. */
+function asFact(sealed: SealedEvent): SealedEvent {
+  if (sealed.event.type !== 'request.received') return sealed;
+  const event = { ...sealed.event, data: { ...sealed.event.data, awaited: [] } };
+  return { ...sealed, event, fields: encodeEvent(event) };
 }

@@ -1,10 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import { ATTRIBUTE, contextOf, type DataOf, type Draft, type EditOutcome, startSpan } from '@loom/shared';
 import { type Context, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { z } from 'zod';
 import type { Placed, ReadRequest } from '../core/messages-request.ts';
 import type { EventPublisher } from './event-publisher.ts';
 import type { Metrics } from './metrics.ts';
 import { ResponseObserver } from './response-observer.ts';
+
+const RequestId = z.string().regex(/^[\x21-\x7e]{1,200}$/);
 
 type Failed = DataOf<'response.failed'>;
 export type EndReason = 'complete' | Failed['endReason'];
@@ -32,7 +35,8 @@ export class Exchange {
   readonly #metrics: Metrics;
   readonly #startedMs = performance.now();
   #observer: ResponseObserver | undefined;
-  #response: IncomingMessage | undefined;
+  #status: number | null = null;
+  #upstreamRequestId: string | null = null;
   #firstByteMs: number | null = null;
   #isEnded = false;
 
@@ -79,9 +83,11 @@ export class Exchange {
 
   /** The upstream answers; `chunk` then takes the body along. */
   responded(response: IncomingMessage): void {
-    this.#response = response;
-    this.#observer = new ResponseObserver(response);
-    this.#span.setAttribute(ATTRIBUTE.httpStatus, response.statusCode ?? 0);
+    const { statusCode = 0, headers } = response;
+    this.#status = statusCode;
+    this.#upstreamRequestId = RequestId.safeParse(headers['request-id']).data ?? null;
+    this.#observer = new ResponseObserver(headers);
+    this.#span.setAttribute(ATTRIBUTE.httpStatus, statusCode);
   }
 
   /**
@@ -90,22 +96,22 @@ export class Exchange {
    */
   chunk(chunk: Buffer): void {
     this.#firstByteMs ??= Math.round(performance.now() - this.#startedMs);
-    this.#observer?.write(chunk);
-    if (this.#observer?.answer.isComplete) this.#finish('complete', null);
+    if (this.#observer?.write(chunk)) void this.end('complete');
   }
 
   /** The exchange is over. Only the first call counts. */
   async end(reason: EndReason, errorType: string | null = null): Promise<void> {
     if (this.#isEnded) return;
-    await this.#observer?.end(reason === 'complete');
+    this.#isEnded = true;
+    const understood = this.#observer?.end(reason === 'complete');
+    // Not a moment later where nothing is decoded: the client's last byte leaves when the caller goes on.
+    if (understood) await understood;
     this.#finish(reason, errorType);
   }
 
   #finish(reason: EndReason, errorType: string | null): void {
-    if (this.#isEnded) return;
-    this.#isEnded = true;
     const answer = this.#observer?.answer;
-    const status = this.#response?.statusCode ?? null;
+    const status = this.#status;
     const apiError = answer?.errorType ?? null;
     // A stream that ends without message_stop was cut, whatever HTTP says; an error event is the upstream's own.
     const isUpstreamError = apiError !== null || (status !== null && status >= 400);
@@ -133,7 +139,7 @@ export class Exchange {
       ...this.#facts(),
       ...parts,
       status,
-      upstreamRequestId: requestIdOf(this.#response),
+      upstreamRequestId: this.#upstreamRequestId,
       firstByteMs: this.#firstByteMs,
       durationMs: Math.round(performance.now() - this.#startedMs),
       bytes: this.#observer?.bytes ?? 0,
@@ -180,9 +186,4 @@ export class Exchange {
     const { requestId, gateway, placed, model } = this.#start;
     return { requestId, gateway, class: placed.class, profile: placed.profile, model };
   }
-}
-
-function requestIdOf(response: IncomingMessage | undefined): string | null {
-  const id = response?.headers['request-id'];
-  return typeof id === 'string' && /^[\x21-\x7e]{1,200}$/.test(id) ? id : null;
 }

@@ -1,5 +1,6 @@
 import type { Logger } from '@loom/shared';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
+import { originForm } from '../core/request-target.ts';
 import { sendFailure } from './api-error.ts';
 import { COUNT_TOKENS_PATH, MESSAGES_PATH, type MessagesHandler } from './messages-handler.ts';
 import type { UpstreamProxy } from './upstream-proxy.ts';
@@ -18,6 +19,10 @@ export function createGatewayApp({ messages, proxy, maxBodyBytes, log }: Gateway
   app.enable('case sensitive routing');
   app.enable('strict routing');
 
+  app.use((request, _, next) => {
+    request.url = originForm(request.url);
+    next();
+  });
   const passThrough: RequestHandler = (request, response) => proxy.forward(request, response, {});
   // A compressed body is for the upstream to read: it passes as it is.
   const onlyPlain: RequestHandler = (request, _, next) =>

@@ -1,7 +1,8 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Transform } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
+import { errorTypeOf } from '@loom/shared';
 import { createParser } from 'eventsource-parser';
 import { Answer } from '../core/answer.ts';
 
@@ -34,50 +35,61 @@ export class ResponseObserver {
   #json: Buffer[] = [];
   #jsonBytes = 0;
 
-  constructor(response: IncomingMessage) {
-    this.#isStream = /^text\/event-stream\b/i.test(response.headers['content-type'] ?? '');
-    this.#contentLength = Number(response.headers['content-length'] ?? Number.NaN);
+  constructor(headers: IncomingHttpHeaders) {
+    this.#isStream = /^text\/event-stream\b/i.test(headers['content-type'] ?? '');
+    this.#contentLength = Number(headers['content-length'] ?? Number.NaN);
     this.#take = this.#isStream ? this.#sseReader() : (chunk) => this.#collect(chunk);
-    const encoding = (response.headers['content-encoding'] ?? 'identity').trim().toLowerCase();
+    const encoding = (headers['content-encoding'] ?? 'identity').trim().toLowerCase();
     if (encoding === 'identity') return;
-    const createDecoder = DECODERS[encoding];
-    if (!createDecoder) {
-      this.blindness = `unknown encoding`;
-      return;
-    }
-    this.#decoder = createDecoder();
-    this.#decoder.on('data', (chunk: Buffer) => this.#guarded(chunk));
-    this.#decoder.on('error', () => {
-      this.blindness ??= 'undecodable';
-    });
+    this.#decoder = DECODERS[encoding]?.();
+    if (!this.#decoder) this.#goBlind('unknown encoding');
+    this.#decoder?.on('data', (chunk: Buffer) => this.#guarded(chunk));
+    this.#decoder?.on('error', () => this.#goBlind('undecodable'));
   }
 
-  /** Takes the next bytes as they came. An uncompressed answer is understood when this returns. */
-  write(chunk: Buffer): void {
+  /**
+   * Takes the next bytes as they came.
+   *
+   * @returns whether the answer is complete with them; a compressed one is not known to be before `end`
+   */
+  write(chunk: Buffer): boolean {
     this.bytes += chunk.length;
-    if (this.blindness) return;
-    if (!this.#decoder) {
-      this.#guarded(chunk);
-      if (!this.#isStream && this.bytes === this.#contentLength) this.#parseJson();
-      return;
+    if (this.blindness) return false;
+    if (this.#decoder) {
+      this.#decoder.write(chunk);
+      if (this.#decoder.writableLength > MAX_BACKLOG_BYTES) this.#goBlind('too fast to decode');
+      return false;
     }
-    this.#decoder.write(chunk);
-    if (this.#decoder.writableLength > MAX_BACKLOG_BYTES) {
-      this.blindness = 'too fast to decode';
-      this.#decoder.destroy();
-    }
+    this.#guarded(chunk);
+    if (!this.#isStream && this.bytes === this.#contentLength) this.#parseJson();
+    return this.answer.isComplete;
   }
 
-  /** Waits until what came is understood; to be called once, at the end of the body, whole or not. */
-  async end(isWhole: boolean): Promise<void> {
+  /**
+   * Makes sense of what came; to be called once, at the end of the body, whole or not.
+   *
+   * @returns when that is done; undefined where it is done already
+   */
+  end(isWhole: boolean): Promise<void> | undefined {
     const decoder = this.#decoder;
-    if (decoder && !this.blindness && !decoder.destroyed) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      decoder.once('close', resolve);
-      decoder.end();
-      await promise;
+    if (!decoder || this.blindness) {
+      this.#finish(isWhole);
+      return undefined;
     }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    decoder.once('close', resolve);
+    decoder.end();
+    return promise.then(() => this.#finish(isWhole));
+  }
+
+  #finish(isWhole: boolean): void {
     if (isWhole && !this.#isStream && !this.answer.isComplete) this.#parseJson();
+  }
+
+  #goBlind(reason: string): void {
+    this.blindness ??= reason;
+    this.#json = [];
+    this.#decoder?.destroy();
   }
 
   /** A fault of the observer is never the client's. */
@@ -86,7 +98,7 @@ export class ResponseObserver {
     try {
       this.#take(chunk);
     } catch (error) {
-      this.blindness = error instanceof Error ? error.name : 'fault';
+      this.#goBlind(errorTypeOf(error));
     }
   }
 
@@ -94,6 +106,9 @@ export class ResponseObserver {
     const text = new StringDecoder('utf8');
     const parser = createParser({
       onEvent: ({ data }) => this.answer.sseEvent(data),
+      onError: ({ type }) => {
+        if (type === 'max-buffer-size-exceeded') this.#goBlind('too large');
+      },
       maxBufferSize: MAX_SSE_CHARACTERS,
     });
     return (chunk) => parser.feed(text.write(chunk));
@@ -101,12 +116,8 @@ export class ResponseObserver {
 
   #collect(chunk: Buffer): void {
     this.#jsonBytes += chunk.length;
-    if (this.#jsonBytes > MAX_JSON_BYTES) {
-      this.#json = [];
-      this.blindness = 'too large';
-      return;
-    }
-    this.#json.push(chunk);
+    if (this.#jsonBytes > MAX_JSON_BYTES) this.#goBlind('too large');
+    else this.#json.push(chunk);
   }
 
   #parseJson(): void {

@@ -1,7 +1,7 @@
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
 import type { Socket } from 'node:net';
-import type { Logger } from '@loom/shared';
+import { errorTypeOf, type Logger } from '@loom/shared';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { requestHeaders, responseHeaders } from '../core/headers.ts';
 import { sendFailure } from './api-error.ts';
@@ -16,6 +16,14 @@ export interface Outgoing {
 }
 
 interface UnderWay extends Outgoing {
+  path: string;
+  attempts: number;
+  /** The newest attempt. */
+  sent: http.ClientRequest | undefined;
+  sentMs: number;
+  /** What the attempt's connection had received before. */
+  receivedBefore: number;
+  isAnswered: boolean;
   timedOut: boolean;
 }
 
@@ -26,22 +34,30 @@ export interface UpstreamOptions {
   log: Logger;
 }
 
+/** Also how long a connection may take to come about. Routers forget idle connections, and whoever uses one waits in vain. */
+const IDLE_CONNECTION_MS = 30_000;
+/** That a kept connection is dead shows within a round trip; one that breaks later may have been worked on. */
+const STALE_MS = 1_000;
+
 /** Forwards requests to the one upstream: http-proxy-middleware, with headers and bodies exactly as they are to be. */
 export class UpstreamProxy {
   readonly #underWay = new WeakMap<IncomingMessage, UnderWay>();
   readonly #agent: http.Agent;
   readonly #log: Logger;
+  readonly #basePath: string;
   readonly #middleware: ReturnType<typeof createProxyMiddleware>;
 
   constructor({ url, idleMs, log }: UpstreamOptions) {
-    const options = { keepAlive: true, maxFreeSockets: 64 };
+    const options = { keepAlive: true, maxFreeSockets: 64, timeout: IDLE_CONNECTION_MS };
     this.#agent = url.startsWith('https:') ? new https.Agent(options) : new http.Agent(options);
     this.#log = log;
+    this.#basePath = new URL(url).pathname.replace(/\/$/, '');
     this.#middleware = createProxyMiddleware({
       target: url,
       changeOrigin: true,
       agent: this.#agent,
       proxyTimeout: idleMs,
+      selfHandleResponse: true,
       // The stock plugins answer in plain text and print to the console.
       ejectPlugins: true,
       on: {},
@@ -57,27 +73,40 @@ export class UpstreamProxy {
     });
   }
 
+  /** Sends a request on, and its answer back; `request.url` is a path, as `originForm` gives it. */
   forward(request: IncomingMessage, response: ServerResponse, outgoing: Outgoing): void {
-    const underWay: UnderWay = { ...outgoing, timedOut: false };
+    const path = request.url ?? '/';
+    const start = { attempts: 0, sent: undefined, sentMs: 0, receivedBefore: 0, isAnswered: false, timedOut: false };
+    const underWay: UnderWay = { ...outgoing, ...start, path };
     this.#underWay.set(request, underWay);
     request.headers = requestHeaders(request.rawHeaders, outgoing.body?.length);
-    response.sendDate = false;
+    // The middleware parses what stands here, and leaves a request alone whose path it cannot parse (`//`).
+    request.url = '/';
     response.once('close', () => {
       if (response.writableFinished) return;
       void outgoing.exchange?.end(underWay.timedOut ? 'timeout' : 'client_closed');
     });
-    this.#middleware(request, response, (error) => {
-      if (error) this.#onError(error as Error, request, response);
-    }).catch((error: Error) => this.#onError(error, request, response));
+    this.#send(request, response);
   }
 
   close(): void {
     this.#agent.destroy();
   }
 
+  #send(request: IncomingMessage, response: ServerResponse): void {
+    this.#middleware(request, response, (error) => {
+      if (error) this.#onError(error as Error, request, response);
+    }).catch((error: Error) => this.#onError(error, request, response));
+  }
+
   #onRequest(proxyRequest: http.ClientRequest, request: IncomingMessage): void {
     const underWay = this.#underWay.get(request);
     if (!underWay) return;
+    underWay.attempts += 1;
+    underWay.sent = proxyRequest;
+    underWay.sentMs = performance.now();
+    underWay.receivedBefore = proxyRequest.socket?.bytesRead ?? 0;
+    proxyRequest.path = underWay.path === '*' ? '*' : this.#basePath + underWay.path;
     proxyRequest.once('timeout', () => {
       underWay.timedOut = true;
     });
@@ -87,40 +116,75 @@ export class UpstreamProxy {
 
   #onAnswer(answer: IncomingMessage, request: IncomingMessage, response: ServerResponse): void {
     const underWay = this.#underWay.get(request);
-    const exchange = underWay?.exchange;
+    if (!underWay) return;
+    underWay.isAnswered = true;
+    const { exchange } = underWay;
     exchange?.responded(answer);
-    answer.headers = responseHeaders(answer.rawHeaders) as http.IncomingHttpHeaders;
-    if (!exchange || !underWay) return;
-    // Ahead of the pipe to the client: what is complete is published before the client can know it.
-    answer.on('data', (chunk: Buffer) => exchange.chunk(chunk));
-    answer.once('end', () => void exchange.end('complete'));
-    answer.once('aborted', () => {
-      if (!response.destroyed) void exchange.end(underWay.timedOut ? 'timeout' : 'upstream_aborted');
-    });
+    response.sendDate = false;
+    try {
+      response.writeHead(answer.statusCode ?? 0, answer.statusMessage, responseHeaders(answer.rawHeaders));
+    } catch (error) {
+      // A status line that nobody may send: Node would throw it at the process.
+      answer.destroy();
+      this.#fail(underWay, response, errorTypeOf(error));
+      return;
+    }
+    // The head is news, also while the first event is a long time coming.
+    response.flushHeaders();
+    if (exchange) {
+      // Ahead of the pipe to the client: what is complete is published before the client can know it.
+      answer.on('data', (chunk: Buffer) => exchange.chunk(chunk));
+      answer.once('end', () => void exchange.end('complete'));
+      answer.once('aborted', () => {
+        if (!response.destroyed) void exchange.end(underWay.timedOut ? 'timeout' : 'upstream_aborted');
+      });
+    }
+    answer.pipe(response);
   }
 
   #onError(error: Error, request: IncomingMessage | undefined, response: ServerResponse | Socket | undefined): void {
     const underWay = request && this.#underWay.get(request);
-    const code = (error as NodeJS.ErrnoException).code ?? error.name;
-    if (!(response instanceof http.ServerResponse) || response.destroyed) return;
-    const reason = underWay?.timedOut ? 'timeout' : response.headersSent ? 'upstream_aborted' : 'upstream_error';
-    void underWay?.exchange?.end(reason, code);
-    this.#log.warn('the upstream did not answer', { reason, errorType: code });
+    if (!underWay || !(response instanceof http.ServerResponse) || response.destroyed) return;
+    // From its head on, the answer's own end decides: an upstream may refuse a body before it has read it.
+    if (underWay.isAnswered) return;
+    const code = errorTypeOf(error);
+    if (this.#isStale(underWay, request, code)) {
+      // Who closed one idle connection has closed the others, too.
+      for (const socket of Object.values(this.#agent.freeSockets).flat()) socket?.destroy();
+      this.#log.debug('a kept connection was dead, the request goes over a new one', { errorType: code });
+      this.#send(request, response);
+      return;
+    }
+    if (code === 'ETIMEDOUT') underWay.timedOut = true;
+    this.#fail(underWay, response, code);
+  }
+
+  /** Whether the upstream had closed the connection before it could see the request, so that it may be sent again. */
+  #isStale(underWay: UnderWay, request: IncomingMessage, code: string): boolean {
+    const { attempts, sent, sentMs, receivedBefore, body } = underWay;
+    const isWhole = body !== undefined || Number(request.headers['content-length'] ?? 0) === 0;
+    return (
+      attempts === 1 &&
+      sent?.reusedSocket === true &&
+      (code === 'ECONNRESET' || code === 'EPIPE') &&
+      sent.socket?.bytesRead === receivedBefore &&
+      performance.now() - sentMs < STALE_MS &&
+      isWhole &&
+      request.headers['transfer-encoding'] === undefined
+    );
+  }
+
+  #fail({ exchange, timedOut }: UnderWay, response: ServerResponse, errorType: string): void {
+    const reason = timedOut ? 'timeout' : 'upstream_error';
+    void exchange?.end(reason, errorType);
+    this.#log.warn('the upstream did not answer', { reason, errorType });
+    const got = timedOut ? 'silence' : errorType;
+    const message = `expected an answer from the upstream, got ${got}`;
     sendFailure(
       response,
-      underWay?.timedOut
-        ? {
-            status: 504,
-            type: 'timeout_error',
-            code: 'upstream_timeout',
-            message: 'expected an answer from the upstream, got silence',
-          }
-        : {
-            status: 502,
-            type: 'api_error',
-            code: 'upstream_unreachable',
-            message: `expected an answer from the upstream, got ${code}`,
-          },
+      timedOut
+        ? { status: 504, type: 'timeout_error', code: 'upstream_timeout', message }
+        : { status: 502, type: 'api_error', code: 'upstream_unreachable', message },
     );
   }
 }

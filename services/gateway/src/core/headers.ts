@@ -11,8 +11,8 @@ const HOP_BY_HOP = new Set([
   'transfer-encoding',
 ]);
 const LOOM_ONLY = new Set(['x-machine-name', 'x-session-id', 'traceparent', 'tracestate', 'baggage']);
-/** Names that httpxy and Node look up in lower case. */
-const LOWER_CASE = new Set(['content-length', 'transfer-encoding']);
+/** They say where a body ends: what `connection` lists must not take them away, or a body reads as a second request. */
+const FRAMING = new Set(['content-length', 'transfer-encoding']);
 
 /** Headers by name: the client's own spelling, every repetition kept. */
 export type OutgoingHeaders = Record<string, string | string[]>;
@@ -23,50 +23,55 @@ export type OutgoingHeaders = Record<string, string | string[]>;
  *
  * @param raw names and values in turn, as Node gives them
  * @param bodyBytes the length of a body that was read whole; undefined where it is streamed as it comes
+ *
+ * @example
+ * requestHeaders(['X-Api-Key', 'k', 'x-loom-profile', 'alpha'], 2); // { 'X-Api-Key': 'k', 'content-length': '2' }
  */
 export function requestHeaders(raw: string[], bodyBytes: number | undefined): OutgoingHeaders {
-  const framing = bodyBytes === undefined ? new Set(['content-length', 'transfer-encoding']) : new Set<string>();
-  const headers = collect(raw, (name) => {
-    if (framing.has(name)) return true;
-    return (
-      !HOP_BY_HOP.has(name) &&
-      !LOOM_ONLY.has(name) &&
-      !name.startsWith('x-loom-') &&
-      !['host', 'expect', 'content-length'].includes(name)
-    );
-  });
+  // Without a prototype: `__proto__` is then a header name like any other.
+  const headers: OutgoingHeaders = Object.create(null);
+  const spelling = new Map<string, string>();
+  for (const [name, value] of endToEnd(raw)) {
+    const lower = name.toLowerCase();
+    if (LOOM_ONLY.has(lower) || lower.startsWith('x-loom-') || lower === 'host' || lower === 'expect') continue;
+    const isFraming = FRAMING.has(lower);
+    if (isFraming && bodyBytes !== undefined) continue;
+    // httpxy looks the framing up in lower case.
+    const key = spelling.get(lower) ?? (isFraming ? lower : name);
+    spelling.set(lower, key);
+    const earlier = headers[key];
+    headers[key] = earlier === undefined ? value : [earlier, value].flat();
+  }
   if (bodyBytes !== undefined) headers['content-length'] = String(bodyBytes);
   return headers;
 }
 
-/** The response's headers as they go to the client: all of the upstream's but hop-by-hop ones; framing is kept. */
-export function responseHeaders(raw: string[]): OutgoingHeaders {
-  return collect(raw, (name) => name === 'transfer-encoding' || !HOP_BY_HOP.has(name));
+/**
+ * The response's headers as they go to the client, names and values in turn: the upstream's own list without the
+ * hop-by-hop ones. The framing of this connection is Node's to choose.
+ *
+ * @example
+ * responseHeaders(['Set-Cookie', 'a', 'Connection', 'close', 'Set-Cookie', 'b']); // ['Set-Cookie', 'a', 'Set-Cookie', 'b']
+ */
+export function responseHeaders(raw: string[]): string[] {
+  return endToEnd(raw)
+    .filter(([name]) => name.toLowerCase() !== 'transfer-encoding')
+    .flat();
 }
 
-function collect(raw: string[], keeps: (lowerCaseName: string) => boolean): OutgoingHeaders {
-  const named = connectionTokens(raw);
-  const spelling = new Map<string, string>();
-  // Without a prototype: `__proto__` is then a header name like any other.
-  const headers: OutgoingHeaders = Object.create(null);
-  for (let at = 0; at + 1 < raw.length; at += 2) {
-    const name = (raw[at] as string).toLowerCase();
-    if (!keeps(name) || (named.has(name) && name !== 'transfer-encoding')) continue;
-    const key = spelling.get(name) ?? (LOWER_CASE.has(name) ? name : (raw[at] as string));
-    spelling.set(name, key);
-    const earlier = headers[key];
-    const value = raw[at + 1] as string;
-    headers[key] = earlier === undefined ? value : [earlier, value].flat();
-  }
-  return headers;
-}
-
-/** Headers that `connection` declares to be hop-by-hop. */
-function connectionTokens(raw: string[]): Set<string> {
-  const tokens = new Set<string>();
-  for (let at = 0; at + 1 < raw.length; at += 2) {
-    if ((raw[at] as string).toLowerCase() !== 'connection') continue;
-    for (const token of (raw[at + 1] as string).split(',')) tokens.add(token.trim().toLowerCase());
-  }
-  return tokens;
+/** Without what concerns one connection only: the known names, and those that `connection` lists. Framing stays. */
+function endToEnd(raw: string[]): [name: string, value: string][] {
+  const pairs = Array.from({ length: Math.floor(raw.length / 2) }, (_, at): [string, string] => [
+    raw[2 * at] as string,
+    raw[2 * at + 1] as string,
+  ]);
+  const listed = new Set(
+    pairs
+      .filter(([name]) => name.toLowerCase() === 'connection')
+      .flatMap(([, value]) => value.split(',').map((token) => token.trim().toLowerCase())),
+  );
+  return pairs.filter(([name]) => {
+    const lower = name.toLowerCase();
+    return FRAMING.has(lower) || !(HOP_BY_HOP.has(lower) || listed.has(lower));
+  });
 }

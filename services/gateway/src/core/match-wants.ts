@@ -83,7 +83,7 @@ export function findLiteral(tree: BodyTree, { label, literal, where }: Extract<W
 }
 
 /** Narrows a search of the whole conversation down by one pass over the bytes. */
-function messagesWith(tree: BodyTree, needle: Uint8Array): Message[] {
+function messagesWith(tree: BodyTree, needle: Buffer): Message[] {
   const bytes = tree.bytes as Buffer;
   let hit = bytes.indexOf(needle, tree.messagesSpan.start);
   return tree.messages.filter(({ start, end }) => {
@@ -93,14 +93,14 @@ function messagesWith(tree: BodyTree, needle: Uint8Array): Message[] {
 }
 
 /** Only a text whose bytes hold the needle is decoded: escapes are then nobody's concern. */
-function holdsLiteral(tree: BodyTree, block: Block, literal: string, needle: Uint8Array): boolean {
+function holdsLiteral(tree: BodyTree, block: Block, literal: string, needle: Buffer): boolean {
   if (!block.text || block.newText) return false;
   const token = tree.bytes.subarray(block.text.start, block.text.end) as Buffer;
   return token.includes(needle) && (effectiveText(tree, block)?.includes(literal) ?? false);
 }
 
 /** The literal's longest run of characters that every JSON writer leaves unescaped. */
-function plainRun(literal: string): Uint8Array {
+function plainRun(literal: string): Buffer {
   const runs = literal.match(/[\w .,:;!?()-]+/g) ?? [];
   return Buffer.from(runs.reduce((longest, run) => (run.length > longest.length ? run : longest), ''));
 }

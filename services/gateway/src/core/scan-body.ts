@@ -269,7 +269,7 @@ class Scanner {
   /** A string that matters, decoded: a key, a role, a type. */
   #word(): string {
     if (this.#peek() !== QUOTE) {
-      this.#value(MAX_DEPTH);
+      this.#value(5);
       return '';
     }
     const { start, end } = this.#string();

@@ -17,10 +17,7 @@ beforeEach(async () => {
     rewriter = await startRewriter(redis, { name: 'scribe', holdMs: HOLD_MS });
   });
 });
-afterEach(async () => {
-  rewriter.close();
-  await harness.close();
-});
+afterEach(() => harness.close());
 
 type Request = ReturnType<typeof alphaRequest>;
 
@@ -145,7 +142,7 @@ describe('a Redis that comes back empty', () => {
 
   test('has nothing to replay for a gateway that starts anew: the request goes out as it came', async () => {
     await send(first);
-    rewriter.close();
+    rewriter.stop();
     await harness.redis.kill();
     await harness.redis.start();
     await harness.restartGateway();

@@ -1,0 +1,180 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Edit, EditOutcome } from '@loom/shared';
+import { until } from '@loom/shared/testing/until.ts';
+import { alphaRequest } from '../alpha.ts';
+import { type Harness, startHarness } from '../harness.ts';
+import {
+  answerEntry,
+  appends,
+  type Behaviour,
+  proposal,
+  proposes,
+  type Question,
+  type ScriptedRewriter,
+  startRewriter,
+} from '../scripted-rewriter.ts';
+
+const HOLD_MS = 300;
+const TOLERANCE_MS = 500;
+const BYSTANDER: EditOutcome = { rewriter: 'scribe', outcome: 'applied', operations: 1, waitedMs: 0 };
+
+let harness: Harness;
+let odd: ScriptedRewriter;
+let serial = 0;
+
+beforeAll(async () => {
+  harness = await startHarness({}, async (redis) => {
+    odd = await startRewriter(redis, { name: 'odd', order: 10, holdMs: HOLD_MS });
+    await startRewriter(redis, { name: 'scribe', order: 20 });
+  });
+});
+// Closes the breaker, which counts misses in a row.
+afterEach(async () => {
+  odd.behaviour = proposes();
+  await send();
+});
+afterAll(() => harness.close());
+
+/** Sends a request of a new session, and returns what became of it. */
+async function send() {
+  const session = `s${++serial}`;
+  const request = alphaRequest(session, '', {
+    messages: [
+      { role: 'user', content: [{ type: 'text', text: 'Good evening.' }] },
+      { role: 'assistant', content: [{ type: 'text', text: 'Hello.' }] },
+      { role: 'user', content: [{ type: 'text', text: 'And now?' }] },
+    ],
+  });
+  const startedMs = performance.now();
+  const { status } = await harness.send('/v1/messages', request);
+  const isInTime = performance.now() - startedMs < HOLD_MS + TOLERANCE_MS;
+  const body = harness.upstream.requests.at(-1)?.body.toString();
+  const ofSession = await until(async () => {
+    const events = await harness.events('responses', 'request.forwarded');
+    return events.find(({ subject }) => subject === session);
+  });
+  const edits = ofSession.data.edits.map((edit) => ({ ...edit, waitedMs: 0 }));
+  const added = body?.slice(request.body.length - ']}]}'.length, -']}]}'.length);
+  return { status, isInTime, edits, added, isOtherwiseUnchanged: body?.startsWith(request.body.slice(0, -']}]}'.length)) };
+}
+
+const BY_SCRIBE = ',{"type":"text","text":"Edited by scribe."}';
+const outcomeOf = (outcome: EditOutcome['outcome'], reason?: string) => ({
+  rewriter: 'odd',
+  outcome,
+  operations: 0,
+  waitedMs: 0,
+  ...(reason && { reason }),
+});
+
+const assistant: Edit = { op: 'replace', path: '/messages/1/content/0/text', value: 'I never said that.' };
+const missing: Edit = { op: 'replace', path: '/messages/7/content/0/text', value: 'Where?' };
+const good: Edit = { op: 'replace', path: '/messages/0/content/0/text', value: 'Good morning.' };
+
+const CASES: { does: string; behaviour: Behaviour; outcome: ReturnType<typeof outcomeOf> }[] = [
+  { does: 'says nothing', behaviour: () => [], outcome: outcomeOf('late') },
+  { does: 'writes an entry that is no event', behaviour: () => [['garbage', 'yes']], outcome: outcomeOf('late') },
+  {
+    does: 'writes no JSON',
+    behaviour: ({ subject }) => [answerEntry(subject, '{"edits": [')],
+    outcome: outcomeOf('late'),
+  },
+  {
+    does: 'writes JSON that is no answer',
+    behaviour: ({ subject }) => [answerEntry(subject, 'null')],
+    outcome: outcomeOf('late'),
+  },
+  {
+    does: 'answers for a request that nobody made',
+    behaviour: (question, name) => [proposal(question, name, { requestId: 'r0', edits: [good] })],
+    outcome: outcomeOf('late'),
+  },
+  {
+    does: 'answers in the name of another',
+    behaviour: (question) => [proposal(question, 'nobody', { edits: [good] })],
+    outcome: outcomeOf('late'),
+  },
+  {
+    does: 'answers for another body',
+    behaviour: (question, name) => [proposal(question, name, { bodySha256: '0'.repeat(64), edits: [good] })],
+    outcome: outcomeOf('refused', 'the answer is for another body'),
+  },
+  {
+    does: 'edits what the assistant said',
+    behaviour: proposes(good, assistant),
+    outcome: outcomeOf('refused', 'TBD'),
+  },
+  { does: 'edits a message that is not there', behaviour: proposes(good, missing), outcome: outcomeOf('refused', 'TBD') },
+  {
+    does: 'says that it failed, and quotes a key',
+    behaviour: (question, name) => [proposal(question, name, { error: 'no ink for sk-ant-api03-abcdef', edits: [good] })],
+    outcome: outcomeOf('error', 'no ink for [credential]'),
+  },
+  {
+    does: 'answers at a length of more than 1 MiB',
+    behaviour: proposes({ ...good, value: 'x'.repeat(1_100_000) }),
+    outcome: outcomeOf('late'),
+  },
+];
+
+describe('a rewriter that', () => {
+  test.each(CASES)('$does costs its own edits and nothing else', async ({ behaviour, outcome }) => {
+    odd.behaviour = behaviour;
+
+    expect(await send()).toEqual({
+      status: 200,
+      isInTime: true,
+      edits: [outcome, BYSTANDER],
+      added: BY_SCRIBE,
+      isOtherwiseUnchanged: true,
+    });
+  });
+
+  test('answers after the deadline is not listened to any more', async () => {
+    const { promise: isOver, resolve } = Promise.withResolvers<void>();
+    odd.behaviour = async (question, name) => {
+      await isOver;
+      return [proposal(question, name, { edits: [good] })];
+    };
+    const droppedBefore = await harness.metric('loom_replies_dropped_total', { reason: 'late' });
+
+    const sent = await send();
+    resolve();
+    await until(async () => (await harness.metric('loom_replies_dropped_total', { reason: 'late' })) > droppedBefore);
+
+    expect(sent.edits).toEqual([outcomeOf('late'), BYSTANDER]);
+    expect(sent.added).toBe(BY_SCRIBE);
+  });
+
+  test('answers twice is believed the first time', async () => {
+    odd.behaviour = (question, name) => [
+      ...(appends('The first.')(question, name) as string[][]),
+      ...(appends('The second.')(question, name) as string[][]),
+    ];
+
+    const sent = await send();
+
+    expect(sent.edits).toEqual([{ rewriter: 'odd', outcome: 'applied', operations: 1, waitedMs: 0 }, BYSTANDER]);
+    expect(sent.added).toBe(`,{"type":"text","text":"The first."}${BY_SCRIBE}`);
+  });
+
+  test('answers with 100 MB leaves neither the next answer nor the memory of Redis in want', async () => {
+    let replyStream = '';
+    odd.behaviour = (question: Question) => {
+      replyStream = question.data.replyStream;
+      return [answerEntry(question.subject, 'x'.repeat(100_000_000))];
+    };
+    expect((await send()).edits).toEqual([outcomeOf('late'), BYSTANDER]);
+
+    odd.behaviour = appends('Back to normal.');
+    await until(async () => (await send()).added === `,{"type":"text","text":"Back to normal."}${BY_SCRIBE}`);
+
+    await until(async () => (await harness.client.memory('USAGE', replyStream)) as number < 1_000_000);
+  });
+
+  test('is asked again as if nothing had been, once it answers', async () => {
+    odd.behaviour = appends('Here I am.');
+
+    expect((await send()).added).toBe(`,{"type":"text","text":"Here I am."}${BY_SCRIBE}`);
+  });
+});
