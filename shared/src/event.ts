@@ -114,6 +114,8 @@ export const EventData = {
     stream: z.boolean(),
     agentId: z.string().optional(),
     promptId: z.string().optional(),
+    /** The client's word for the compaction that it has just done (`manual`, `auto`), on the first call after it. */
+    contextCompacted: z.string().optional(),
     /** API-side compaction instructions (`context_management.edits[].instructions`) were seen and left alone. */
     apiCompaction: z.boolean().optional(),
     body: z.looseObject({
@@ -182,7 +184,7 @@ export const EventData = {
   'compaction.unrecognised': z.looseObject({
     requestId: z.string(),
     reason: z.string(),
-    /** The first characters of the last text block: what a new signature has to match. */
+    /** The first 200 characters of an instruction, the last 200 of a continuation: what a new signature has to match. */
     opening: z.string(),
   }),
   'spool.full': z.looseObject({

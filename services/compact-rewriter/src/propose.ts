@@ -35,10 +35,8 @@ export async function propose(
   const fields = { session, requestId, profile, class: data.class, labels: found, edits: edits.length };
 
   if (unrecognised !== undefined) {
-    const reason = 'no signature knows the instruction of this compaction';
-    log.warn('a compaction is not recognised', { ...fields, reason });
-    const alert = { requestId, reason, opening: unrecognised };
-    return [answer, { type: 'compaction.unrecognised', subject: session, data: alert }];
+    log.warn('a compaction is not recognised', { ...fields, reason: unrecognised.reason });
+    return [answer, { type: 'compaction.unrecognised', subject: session, data: { requestId, ...unrecognised } }];
   }
   if (edits.length > 0) log.info('the persona speaks for itself', fields);
   if (session && data.class === 'compaction') await pinned.pin(session, current);

@@ -76,6 +76,11 @@ export async function startRewriter(
 
 export type RewriterScript = Partial<RewriterOptions> & { name: string; behaviour?: Behaviour };
 
+/** Leaves the declaration of a rewriter that is not there. */
+export async function declareRewriter(server: RedisServer, { name, behaviour: _, ...declared }: RewriterScript) {
+  await server.client().hset('loom:rewriters', name, JSON.stringify({ ...DECLARED, ...declared, name }));
+}
+
 /** Answers as a rewriter should. */
 export function proposes(...edits: Edit[]): Behaviour {
   return (question, name) => [proposal(question, name, { edits })];

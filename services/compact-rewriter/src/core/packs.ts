@@ -22,7 +22,8 @@ const Signature = z.strictObject({
   label: z.string().regex(/^[a-z0-9._-]{1,64}$/, 'expected letters, digits, . _ -'),
   /** Releases of the client that say it so; for readers only. */
   clients: text,
-  phase: z.enum(['system', 'instruction', 'continuation']),
+  /** `continued` rewrites nothing: it finds a continuation, so that one which says nothing known is noticed. */
+  phase: z.enum(['system', 'instruction', 'continuation', 'continued']),
   where: z.enum(['system', 'last', 'any']),
   literal: z
     .string()

@@ -4,7 +4,7 @@ import type { Signature } from './packs.ts';
 import type { CompactionPrompts } from './prompts.ts';
 import { endsOf, findArgument, isKept, type Match, matchSignature, startOf } from './signature.ts';
 
-type Request = Pick<DataOf<'request.received'>, 'class' | 'path' | 'view'>;
+type Request = Pick<DataOf<'request.received'>, 'class' | 'path' | 'view' | 'contextCompacted'>;
 type Phase = Signature['phase'];
 
 /** What the persona says: now, and, after a compaction that it has begun, what it said then. */
@@ -18,11 +18,13 @@ export interface Rewriting {
   edits: Edit[];
   /** Labels of the signatures that were found. */
   found: string[];
-  /** A compaction whose instruction no signature knows: the first 200 characters of its last text. */
-  unrecognised?: string;
+  /** A wording that no signature knows: the first 200 characters of an instruction, the last 200 of a continuation. */
+  unrecognised?: { reason: string; opening: string };
 }
 
 const MAX_OPENING = 200;
+const UNKNOWN_INSTRUCTION = 'no signature knows the instruction of this compaction';
+const UNKNOWN_CONTINUATION = 'no signature knows the sentence that goes on after this compaction';
 
 /**
  * Proposes the edits that let a persona stay itself through a compaction.
@@ -41,7 +43,10 @@ export function rewriteCompaction(request: Request, { current, pinned }: Voices,
 
   const of = (phase: Phase) => signatures.filter((signature) => signature.phase === phase);
   const continuations = rewriteContinuations(request.view, pinned ?? current, of('continuation'));
-  if (!isCompaction) return continuations;
+  if (!isCompaction) {
+    const drifted = request.contextCompacted ? findDrift(request.view, pinned ?? current, signatures) : undefined;
+    return drifted === undefined ? continuations : { ...continuations, unrecognised: drifted };
+  }
 
   const system = rewriteSystem(request.view, current, of('system'));
   // Where the client has no summarizer of its own, its system prompt is cached and stays: the persona says here who it is.
@@ -83,7 +88,8 @@ function rewriteInstruction(
   const text = last?.content[index]?.text ?? '';
   if (signatures.some((signature) => isOwn(signature, prompts, text))) return { edits: [], found: [] };
   const found = findFirst(signatures, text);
-  if (!last || !found) return { edits: [], found: [], unrecognised: text.slice(0, MAX_OPENING) };
+  if (!last || !found)
+    return { edits: [], found: [], unrecognised: { reason: UNKNOWN_INSTRUCTION, opening: text.slice(0, MAX_OPENING) } };
 
   const { match, signature } = found;
   const argument = findArgument(signature, match.body);
@@ -123,6 +129,21 @@ function rewriteContinuations(
     rewriting.found.push(found.signature.label);
   }
   return rewriting;
+}
+
+/** A continuation, right after the client compacted, that says neither what is replaced nor what the persona says. */
+function findDrift(
+  view: RequestView | undefined,
+  { continuation }: CompactionPrompts,
+  signatures: Signature[],
+): Rewriting['unrecognised'] {
+  const of = (phase: Phase) => signatures.filter((signature) => signature.phase === phase);
+  for (const { role, text } of textsOf(view)) {
+    if (role !== 'user' || !findFirst(of('continued'), text)) continue;
+    if (text.includes(continuation) || findFirst(of('continuation'), text, continuation)) continue;
+    return { reason: UNKNOWN_CONTINUATION, opening: text.slice(-MAX_OPENING) };
+  }
+  return undefined;
 }
 
 function findFirst(

@@ -67,6 +67,12 @@ describe('wantsOf', () => {
         literal: 'Continue with the last task that you were asked to work on',
         where: 'any',
       },
+      {
+        on: 'literal',
+        label: 'continuation.opening',
+        literal: 'This session is being continued from a previous conversation',
+        where: 'any',
+      },
       { on: 'class', class: 'compaction' },
     ]);
   });

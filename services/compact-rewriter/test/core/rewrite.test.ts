@@ -20,6 +20,8 @@ const OPENING = 'This session is being continued from a previous conversation th
 const KEPT =
   '\n\nThe messages after this summary are the most recent messages from before compaction, kept verbatim. Read them as the newest part of the conversation.';
 
+const UNKNOWN = 'no signature knows the instruction of this compaction';
+
 const compaction = (view: RequestView) =>
   rewriteCompaction(received({ class: 'compaction', view }).data, { current: PROMPTS }, signatures);
 const main = (view: RequestView) => rewriteCompaction(received({ view }).data, { current: PROMPTS }, signatures);
@@ -58,7 +60,7 @@ describe('rewriteCompaction, of the request that compacts', () => {
     expect(compaction(view)).toEqual({
       edits: [replace('/system/1/text', PROMPTS.identity)],
       found: ['system.summarizer'],
-      unrecognised: 'Sum it all up.',
+      unrecognised: { reason: UNKNOWN, opening: 'Sum it all up.' },
     });
   });
 
@@ -119,12 +121,16 @@ describe('rewriteCompaction, of the request that compacts', () => {
     expect(compaction(last('Earlier.', `${'Sum it up! '.repeat(40)}`))).toEqual({
       edits: [],
       found: [],
-      unrecognised: 'Sum it up! '.repeat(40).slice(0, 200),
+      unrecognised: { reason: UNKNOWN, opening: 'Sum it up! '.repeat(40).slice(0, 200) },
     });
   });
 
   test('reports a compaction that shows no text at all', () => {
-    expect(compaction(last({ type: 'image' }))).toEqual({ edits: [], found: [], unrecognised: '' });
+    expect(compaction(last({ type: 'image' }))).toEqual({
+      edits: [],
+      found: [],
+      unrecognised: { reason: UNKNOWN, opening: '' },
+    });
   });
 
   test.each([
@@ -318,5 +324,40 @@ describe('rewriteCompaction, of what it has written itself', () => {
 
     expect(rewrite(SUMMARIZER, instruction('2.0.76', undefined))).toHaveLength(2);
     expect(rewrite(prompts.identity, `${prompts.compact}\n\n${NEEDS}\n`)).toEqual([]);
+  });
+});
+
+describe('rewriteCompaction, of a continuation that is worded anew', () => {
+  const text = `${OPENING}\nTea. ${'We drank tea. '.repeat(20)}Go on as if nothing had happened.`;
+  const view = { matched: [matched(text, '/messages/0/content/0/text')] };
+  const after = (shown: RequestView, contextCompacted?: string) =>
+    rewriteCompaction(
+      { ...received({ view: shown }).data, ...(contextCompacted !== undefined && { contextCompacted }) },
+      { current: PROMPTS },
+      signatures,
+    );
+
+  test('says so right after the client compacted', () => {
+    expect(after(view, 'auto')).toEqual({
+      edits: [],
+      found: [],
+      unrecognised: {
+        reason: 'no signature knows the sentence that goes on after this compaction',
+        opening: text.slice(-200),
+      },
+    });
+  });
+
+  test('says nothing where the client does not say that it compacted: some continuations have no such sentence', () => {
+    expect(after(view)).toEqual({ edits: [], found: [] });
+  });
+
+  test('says nothing of a continuation that is known, before and after it is rewritten', () => {
+    const known = after({ matched: [matched(summary('2.1.330'), '/messages/0/content/0/text')] }, 'auto');
+    const [edit] = known.edits;
+    const value = edit?.op === 'replace' && typeof edit.value === 'string' ? edit.value : '';
+    const again = after({ matched: [matched(value, '/messages/0/content/0/text')] }, 'auto');
+
+    expect([known.unrecognised, again.unrecognised]).toEqual([undefined, undefined]);
   });
 });

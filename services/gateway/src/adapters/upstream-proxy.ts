@@ -38,6 +38,7 @@ export interface UpstreamOptions {
 const IDLE_CONNECTION_MS = 30_000;
 /** That a kept connection is dead shows within a round trip; one that breaks later may have been worked on. */
 const STALE_MS = 1_000;
+const NOTHING = Buffer.alloc(0);
 
 /** Forwards requests to the one upstream: http-proxy-middleware, with headers and bodies exactly as they are to be. */
 export class UpstreamProxy {
@@ -129,8 +130,8 @@ export class UpstreamProxy {
       this.#fail(underWay, response, errorTypeOf(error));
       return;
     }
-    // The head is news, also while the first event is a long time coming.
-    response.flushHeaders();
+    // The head must not wait for the first event. An empty piece sends it; `flushHeaders` would write it as UTF-8.
+    response.write(NOTHING);
     if (exchange) {
       // Ahead of the pipe to the client: what is complete is published before the client can know it.
       answer.on('data', (chunk: Buffer) => exchange.chunk(chunk));

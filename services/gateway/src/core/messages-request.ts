@@ -76,9 +76,13 @@ export function describeRequest(
   { tree, metadata }: ReadRequest,
   headers: Headers,
   bytes: number,
-): Pick<DataOf<'request.received'>, 'model' | 'stream' | 'agentId' | 'promptId' | 'apiCompaction' | 'body' | 'hook'> {
+): Pick<
+  DataOf<'request.received'>,
+  'model' | 'stream' | 'agentId' | 'promptId' | 'contextCompacted' | 'apiCompaction' | 'body' | 'hook'
+> {
   const agentId = shortHeader(headers, 'x-claude-code-agent-id');
   const promptId = shortHeader(headers, 'x-claude-code-prompt-id') ?? metadata?.prompt_id;
+  const contextCompacted = shortHeader(headers, 'x-claude-code-context-compacted');
   const management = tree && readMember(tree, 'context_management', ContextManagement);
   const apiCompaction = management?.edits.some(({ instructions }) => instructions !== undefined);
   return {
@@ -86,6 +90,7 @@ export function describeRequest(
     stream: (tree && readMember(tree, 'stream', z.boolean())) ?? false,
     ...(agentId && { agentId }),
     ...(promptId && { promptId }),
+    ...(contextCompacted && { contextCompacted }),
     ...(apiCompaction && { apiCompaction }),
     body: { bytes, messages: tree?.messages.length ?? 0, tools: tree?.tools ?? 0 },
     ...(metadata && { hook: hookFacts(metadata) }),

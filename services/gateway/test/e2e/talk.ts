@@ -3,7 +3,8 @@ import { formatMetadata } from '@loom/shared';
 import { type Answer, messageOf } from '@loom/shared/testing/answer.ts';
 import { ClaudeCode, type ClaudeCodeOptions } from '@loom/shared/testing/claude-code/claude-code.ts';
 import { type ClientRequest, uuidOf } from '@loom/shared/testing/claude-code/request.ts';
-import type { RecordedRequest } from '@loom/shared/testing/upstream.ts';
+import type { RecordedRequest, RequestBody } from '@loom/shared/testing/upstream.ts';
+import { bodyOf } from './forwarded.ts';
 import { modelAnswer } from './model.ts';
 import type { Stack } from './stack.ts';
 
@@ -93,11 +94,10 @@ export class Talk {
     return exchange;
   }
 
-  /** Goes on from a request whose answer is a tool's use: the tool's result, and the words that end the turn. */
-  async finish({ answer }: Exchange = this.last): Promise<Exchange> {
-    const result = await this.send((client) => client.toolResults(messageOf(answer), [`Nothing new, says the gate.`]));
-    this.tell((client) => client.receive(messageOf(result.answer)));
-    return result;
+  /** Takes an exchange's answer; where that uses a tool, sends the result, until the answer is in words. */
+  async finish({ answer }: Exchange): Promise<void> {
+    if (answer.toolUses) await this.finish(await this.send((client) => client.toolResults(messageOf(answer), [RESULT])));
+    else this.tell((client) => client.receive(messageOf(answer)));
   }
 
   /** A whole turn: a prompt, a tool loop, the answer. Resolves to the prompt's exchange. */
@@ -106,6 +106,13 @@ export class Talk {
     await this.finish(first);
     return first;
   }
+}
+
+const RESULT = 'Nothing new, says the gate.';
+
+/** The same request with another body. */
+export function withBody(request: ClientRequest, change: (body: RequestBody) => RequestBody): ClientRequest {
+  return { ...request, body: Buffer.from(JSON.stringify(change(bodyOf(request.body)))) };
 }
 
 /** Sends a request and reads the answer to its end; resolves to the request's place among those the upstream got. */

@@ -102,9 +102,9 @@ const CASES: { does: string; behaviour: Behaviour; outcome: ReturnType<typeof ou
   {
     does: 'edits what the assistant said',
     behaviour: proposes(good, assistant),
-    outcome: outcomeOf('refused', 'TBD'),
+    outcome: outcomeOf('refused', '/messages/1/content/0/text is in a message of role assistant'),
   },
-  { does: 'edits a message that is not there', behaviour: proposes(good, missing), outcome: outcomeOf('refused', 'TBD') },
+  { does: 'edits a message that is not there', behaviour: proposes(good, missing), outcome: outcomeOf('refused', '/messages/7/content/0/text names no message') },
   {
     does: 'says that it failed, and quotes a key',
     behaviour: (question, name) => [proposal(question, name, { error: 'no ink for sk-ant-api03-abcdef', edits: [good] })],

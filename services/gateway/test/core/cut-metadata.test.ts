@@ -1,0 +1,206 @@
+import { describe, expect, test } from '@jest/globals';
+import { CANARY, formatMetadata, isSignedWith } from '@loom/shared/metadata.ts';
+import { cutMetadata } from '../../src/core/cut-metadata.ts';
+import { renderBody } from '../../src/core/splice.ts';
+import {
+  acceptAll,
+  assistant,
+  CACHE,
+  CONTEXT,
+  cutMessages,
+  cutTree,
+  hookReminder,
+  hookWrapper,
+  metadataLine,
+  reminder,
+  renderedText,
+  text,
+  treeOf,
+  user,
+} from './fixtures/body.ts';
+
+const HOOK = text(hookReminder());
+const PLACEHOLDER = text('<system-reminder>hook context</system-reminder>');
+const system = (content: unknown) => ({ role: 'system', content });
+const marked = (value: string) => text(value, { cache_control: CACHE });
+
+describe('cutMetadata', () => {
+  test('gives back the very same buffer where there is nothing to cut', () => {
+    const tree = treeOf({ messages: [user(text(`What is ${CANARY}?`))] });
+
+    expect(cutMetadata(tree, acceptAll)).toEqual({ blocks: 0, newest: undefined, newestMessage: undefined });
+    expect(renderBody(tree)).toBe(tree.bytes);
+  });
+
+  test('cuts all blocks of the history and tells the newest one, with its message', () => {
+    const line = (prompt: string) => metadataLine({ prompt });
+    const tree = treeOf({
+      messages: [
+        user(text(hookReminder(line('one'))), text('one')),
+        assistant(text('1')),
+        user(text('two')),
+        system(`# Environment\n\n${CONTEXT}${line('two')}\n\nToday is Sunday.`),
+      ],
+    });
+
+    const result = cutMetadata(tree, acceptAll);
+
+    expect([result.blocks, result.newest?.prompt, result.newestMessage]).toEqual([2, 'two', tree.messages[3]]);
+    expect(JSON.parse(renderedText(tree))).toEqual({
+      messages: [
+        user(text('one')),
+        assistant(text('1')),
+        user(text('two')),
+        system('# Environment\n\nToday is Sunday.'),
+      ],
+    });
+  });
+
+  test('changes no byte around a piece that it cuts, however the rest is escaped', () => {
+    const line = JSON.stringify(metadataLine({ prompt: '</b> é' }))
+      .slice(1, -1)
+      .replace('</b>', '\\u003c\\/b\\u003e')
+      .replace('é', '\\u00e9');
+    const json = `{"messages":[{"role":"user","content":"hi"},{"role":"system","content":"\\u0041\\/ é \\ud83d\\ude00\\n\\n${CONTEXT}${line}\\n\\n\\u003c \\t\\ud800"}] }`;
+
+    expect(renderedText(cutTree(json))).toBe(
+      '{"messages":[{"role":"user","content":"hi"},{"role":"system","content":"\\u0041\\/ é \\ud83d\\ude00\\n\\n\\u003c \\t\\ud800"}] }',
+    );
+  });
+
+  test('cuts in string content as in a list', () => {
+    expect(cutMessages([{ role: 'user', content: `${hookReminder()}\nHello` }])).toEqual([
+      { role: 'user', content: 'Hello' },
+    ]);
+  });
+
+  test.each([
+    [
+      'a tool’s result',
+      [user({ type: 'tool_result', tool_use_id: 't', content: [HOOK] }, { type: 'tool_result', content: HOOK.text })],
+    ],
+    ['an assistant’s message', [user(text('a')), assistant(HOOK), assistant(text(hookWrapper()))]],
+    ['a block of another type', [user({ type: 'document', text: HOOK.text })]],
+    [
+      'a text that is no UTF-8',
+      Buffer.from(JSON.stringify({ messages: [user(text(`${hookReminder()}\nÿ`))] }), 'latin1'),
+    ],
+    [
+      'a text with a bad escape',
+      JSON.stringify({ messages: [user(text(`${hookReminder()}\nZ`))] }).replace('Z', '\\x'),
+    ],
+    ['the system prompt', { messages: [], system: [HOOK] }],
+  ])('leaves a block in %s', (_, body) => {
+    const tree = treeOf(Array.isArray(body) ? { messages: body } : body);
+
+    expect(cutMetadata(tree, acceptAll).blocks).toBe(0);
+    expect(renderBody(tree)).toBe(tree.bytes);
+  });
+
+  test('removes a message that is empty afterwards, and leaves one that was empty before', () => {
+    const empty = { ...system([]), output_config: { effort: 'high' } };
+
+    expect(
+      cutMessages([user(text('a')), system(CONTEXT + metadataLine()), assistant(text('b')), user(text('c')), empty]),
+    ).toEqual([user(text('a')), assistant(text('b')), user(text('c')), empty]);
+  });
+
+  test.each([
+    ['it is the only one', [user(HOOK)], [user(PLACEHOLDER)]],
+    ['all are emptied', [user(HOOK, HOOK), system(CONTEXT + metadataLine())], [user(PLACEHOLDER)]],
+    [
+      'an assistant’s follows',
+      [user(HOOK), assistant(text('a')), user(text('b'))],
+      [user(PLACEHOLDER), assistant(text('a')), user(text('b'))],
+    ],
+    [
+      'a system message follows',
+      [{ role: 'user', content: HOOK.text }, system('Rules.')],
+      [{ role: 'user', content: PLACEHOLDER.text }, system('Rules.')],
+    ],
+    ['another user’s follows, and takes its place', [user(HOOK), user(text('b'))], [user(text('b'))]],
+  ])(
+    'keeps a conversation that begins with a user’s message, when the first is emptied and %s',
+    (_, messages, expected) => {
+      expect(cutMessages(messages)).toEqual(expected);
+    },
+  );
+
+  test.each([
+    ['to the block before', [user(text('a'), marked(HOOK.text))], [user(marked('a'))]],
+    [
+      'to a message before, a string’s too',
+      [{ role: 'user', content: 'a' }, assistant(text('b')), user(marked(HOOK.text)), user(text('c'))],
+      [user(marked('a')), assistant(text('b')), user(text('c'))],
+    ],
+    ['behind, where nothing is before', [user(marked(HOOK.text), text('a'))], [user(marked('a'))]],
+    [
+      'onto one that is there already',
+      [user(text('a', { cache_control: { type: 'ephemeral', ttl: '1h' } }), marked(HOOK.text))],
+      [user(text('a', { cache_control: { type: 'ephemeral', ttl: '1h' } }))],
+    ],
+    [
+      'with all of several',
+      [user(text('a'), marked(HOOK.text), text('b'), marked(HOOK.text), text('c'))],
+      [user(marked('a'), marked('b'), text('c'))],
+    ],
+    ['nowhere, when its text stays in part', [user(marked(`${hookReminder()}\na`))], [user(marked('a'))]],
+    [
+      'nowhere, when a reminder stands in for it',
+      [user(HOOK, marked(HOOK.text)), assistant(text('b'))],
+      [user(marked(PLACEHOLDER.text)), assistant(text('b'))],
+    ],
+  ])('moves a cache marker %s', (_, messages, expected) => {
+    expect(cutMessages(messages)).toEqual(expected);
+  });
+
+  test('leaves unsigned and forged blocks where a secret is set', () => {
+    const signed = text(hookReminder(formatMetadata({ prompt: 'a' }, 'secret')));
+    const forged = text(hookReminder(formatMetadata({ prompt: 'a' }, 'guess')));
+
+    expect(cutMessages([user(signed, HOOK, forged, text('a'))], (line) => isSignedWith(line, 'secret'))).toEqual([
+      user(HOOK, forged, text('a')),
+    ]);
+  });
+
+  test('cuts in each of two user messages, one behind the other', () => {
+    expect(cutMessages([user(HOOK, text('a')), user(HOOK, text('b'))])).toEqual([user(text('a')), user(text('b'))]);
+  });
+
+  describe('where no block says what was typed', () => {
+    const pasted = text(hookReminder(metadataLine({ session_id: 'stolen' })));
+    const pastedWrapper = text(hookWrapper(metadataLine({ session_id: 'stolen' })));
+    const WRAPPER = text(hookWrapper());
+
+    test.each([
+      ['in the last text, behind a reminder', [HOOK, pasted], [pasted]],
+      ['in the last text, in the old wrapper, behind a reminder', [HOOK, pastedWrapper], [pastedWrapper]],
+      ['in front of the old wrapper', [pastedWrapper, WRAPPER], [pastedWrapper]],
+      [
+        'in front of the old wrapper, in each of two failed turns',
+        [pastedWrapper, WRAPPER, pastedWrapper, WRAPPER],
+        [pastedWrapper, pastedWrapper],
+      ],
+      ['nowhere, in two failed turns of 1.0', [text('a'), WRAPPER, text('b'), WRAPPER], [text('a'), text('b')]],
+      ['nowhere, in front of a compaction’s instruction', [HOOK, HOOK, text('Summarise.')], [text('Summarise.')]],
+    ])('takes for pasted what stands %s', (_, blocks, expected) => {
+      expect(cutMessages([user(...blocks)])).toEqual([user(...expected)]);
+    });
+
+    test('takes for pasted what a user message holds in front of the client’s own system message', () => {
+      expect(cutMessages([user(pasted), system(CONTEXT + metadataLine())])).toEqual([user(pasted)]);
+    });
+  });
+
+  test('takes for pasted what a block says was typed, shortened or not, wherever it stands', () => {
+    const pasted = hookReminder(metadataLine({ session_id: 'stolen', transcript_path: '/x'.repeat(3_000) }));
+    const says = (prompt: string) => text(hookReminder(metadataLine({ prompt })));
+
+    expect(
+      cutMessages([user(says(pasted), text(pasted), { type: 'image' }, text(reminder('Open files: none.')))]),
+    ).toEqual([user(text(pasted), { type: 'image' }, text(reminder('Open files: none.')))]);
+    expect(cutMessages([user(says(pasted.slice(0, 1_500)), text(pasted), text('b'))])).toEqual([
+      user(text(pasted), text('b')),
+    ]);
+  });
+});
