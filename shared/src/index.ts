@@ -6,6 +6,7 @@ export * from './metadata.ts';
 export * from './proposal.ts';
 export * from './redaction.ts';
 export * from './rewriter.ts';
+export * from './run-main.ts';
 export * from './service.ts';
 export * from './signals.ts';
 export * from './streams.ts';

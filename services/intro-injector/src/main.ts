@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { createLog, editsProposed, loadConfig, runService, Streams } from '@loom/shared';
+import { createLog, editsProposed, loadConfig, runMain, runService, Streams } from '@loom/shared';
 import { openMemorableStore } from './adapters/memorable-store.ts';
 import { Config, USAGE } from './config.ts';
 import { createInjector, NAME } from './inject.ts';
@@ -7,36 +7,33 @@ import { createInjector, NAME } from './inject.ts';
 /** For each question to Redis, milliseconds: what a hold of 150 ms can spare. */
 const REDIS_LIMIT_MS = 100;
 
-if (process.argv.includes('--help')) {
-  process.stdout.write(USAGE);
-  process.exit();
-}
+await runMain({ name: NAME, usage: USAGE }, async () => {
+  const config = loadConfig(Config, process.env);
+  const log = createLog({ service: NAME, level: config.LOG_LEVEL });
+  const source = `/loom/${NAME}/${hostname()}`;
+  const streams = new Streams({ url: config.REDIS_URL, prefix: config.LOOM_KEY_PREFIX, source, log });
+  const store = openMemorableStore(streams.redis, (name) => streams.key(name), REDIS_LIMIT_MS);
+  const layout = { budgetTokens: config.LOOM_INTRO_BUDGET_TOKENS, tag: config.LOOM_INTRO_TAG };
+  const injector = createInjector(store, layout, log);
 
-const config = loadConfig(Config, process.env);
-const log = createLog({ service: NAME, level: config.LOG_LEVEL });
-const source = `/loom/${NAME}/${hostname()}`;
-const streams = new Streams({ url: config.REDIS_URL, prefix: config.LOOM_KEY_PREFIX, source, log });
-const store = openMemorableStore(streams.redis, (name) => streams.key(name), REDIS_LIMIT_MS);
-const layout = { budgetTokens: config.LOOM_INTRO_BUDGET_TOKENS, tag: config.LOOM_INTRO_TAG };
-const injector = createInjector(store, layout, log);
-
-await runService({
-  name: NAME,
-  streams,
-  log,
-  rewriter: {
-    order: 20,
-    holdMs: config.LOOM_INTRO_HOLD_MS,
-    whenAbsent: 'forward',
-    profiles: ['*'],
-    wants: [{ on: 'human' }],
-    view: ['last'],
-  },
-  on: {
-    'request.received': async (event) => [editsProposed(event.data, await injector.propose(event))],
-    'request.forwarded': async (event) => {
-      await injector.settle(event);
-      return [];
+  await runService({
+    name: NAME,
+    streams,
+    log,
+    rewriter: {
+      order: 20,
+      holdMs: config.LOOM_INTRO_HOLD_MS,
+      whenAbsent: 'forward',
+      profiles: ['*'],
+      wants: [{ on: 'human' }],
+      view: ['last'],
     },
-  },
+    on: {
+      'request.received': async (event) => [editsProposed(event.data, await injector.propose(event))],
+      'request.forwarded': async (event) => {
+        await injector.settle(event);
+        return [];
+      },
+    },
+  });
 });
