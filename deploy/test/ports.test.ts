@@ -1,12 +1,17 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, test } from '@jest/globals';
 import { freePort } from '../free-port.ts';
 import { PortTakenError, requireFreePorts } from '../up/ports.ts';
 
+const holder = createServer();
+afterEach(() => {
+  holder.close();
+});
+
 describe('requireFreePorts', () => {
   test('names the port, who may hold it, and the setting that moves it', async () => {
-    const holder = createServer().listen(0, '127.0.0.1');
+    holder.listen(0, '127.0.0.1');
     await once(holder, 'listening');
     const { port } = holder.address() as { port: number };
     const needed = { host: '127.0.0.1', port, setting: 'LOOM_PORT', holder: 'another gateway' };
@@ -18,7 +23,6 @@ describe('requireFreePorts', () => {
         `port ${port} is taken, perhaps by another gateway. End it (ss -ltnp 'sport = :${port}' names it) or set LOOM_PORT to another port.`,
       ),
     );
-    await new Promise((resolve) => holder.close(resolve));
   });
 
   test('leaves a free port free', async () => {

@@ -1,19 +1,22 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, test } from '@jest/globals';
 import { startRedis } from '@loom/shared/testing/redis.ts';
 import { freePort } from '../free-port.ts';
 import { gatewayIsReady, RedisUnreachableError, redisAnswers } from '../up/readiness.ts';
 
 const never = new AbortController().signal;
+const opened: { close(): unknown }[] = [];
+afterEach(async () => {
+  for (const resource of opened.splice(0)) await resource.close();
+});
 
 describe('redisAnswers', () => {
   test('resolves when Redis answers', async () => {
     const server = await startRedis();
+    opened.push(server);
 
     await redisAnswers(server.url, 5_000, never);
-
-    await server.close();
   });
 
   test('names the Redis that does not answer, and not its password', async () => {
@@ -45,6 +48,7 @@ describe('gatewayIsReady', () => {
       asked += 1;
       response.writeHead(asked < 4 ? 503 : 200).end('redis: away');
     }).listen(0, '127.0.0.1');
+    opened.push(gateway);
     await once(gateway, 'listening');
     const { port } = gateway.address() as { port: number };
 
@@ -52,8 +56,6 @@ describe('gatewayIsReady', () => {
 
     expect(waits).toEqual(['503 redis: away']);
     expect(asked).toBe(4);
-    gateway.close();
-    gateway.closeAllConnections();
   });
 
   test('gives up when it is stopped', async () => {

@@ -7,11 +7,19 @@ import { until } from '@loom/shared/testing/until.ts';
 import { readEvents } from '../up/responses.ts';
 import { completed } from './exchange.ts';
 
+let attempts = 0;
+const refusing = createServer((socket) => {
+  attempts += 1;
+  socket.destroy();
+});
 let server: RedisServer;
 beforeAll(async () => {
   server = await startRedis({ aof: true });
 });
-afterAll(() => server.close());
+afterAll(async () => {
+  refusing.close();
+  await server.close();
+});
 
 const add = (key: string, event: LoomEvent) => server.client().xadd(key, '*', ...encodeEvent(event));
 
@@ -52,11 +60,7 @@ describe('readEvents', () => {
   });
 
   test('ends when it is stopped while Redis is away', async () => {
-    let attempts = 0;
-    const refusing = createServer((socket) => {
-      attempts += 1;
-      socket.destroy();
-    }).listen(0, '127.0.0.1');
+    refusing.listen(0, '127.0.0.1');
     await once(refusing, 'listening');
     const { port } = refusing.address() as { port: number };
     const stop = new AbortController();
@@ -66,7 +70,6 @@ describe('readEvents', () => {
     stop.abort();
 
     expect(await end).toEqual({ done: true, value: undefined });
-    await new Promise((resolve) => refusing.close(resolve));
   });
 });
 

@@ -45,7 +45,11 @@ export class Ground {
     return {
       exited,
       lines: () => output.split('\n').filter((line) => line !== ''),
-      ready: () => until(() => output.includes('Each turn is one line here'), { withinMs: 15_000 }),
+      /** The gateway answers, and the worker has come to its first line. */
+      ready: () =>
+        until(() => output.includes('Each turn is one line here') && output.includes('worker uses redis'), {
+          withinMs: 15_000,
+        }),
       ctrlC: () => process.kill(-(child.pid as number), 'SIGINT'),
       kill: () => process.kill(child.pid as number, 'SIGKILL'),
     };

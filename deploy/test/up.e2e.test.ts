@@ -16,7 +16,11 @@ let ground: Ground;
 beforeEach(async () => {
   ground = await Ground.open();
 });
-afterEach(() => ground.close());
+const opened: { close(): unknown }[] = [];
+afterEach(async () => {
+  await ground.close();
+  for (const resource of opened.splice(0)) await resource.close();
+});
 
 describe('make up', () => {
   test('runs Redis and each service, says how to connect, and shows a turn', async () => {
@@ -138,6 +142,7 @@ describe('make up', () => {
   ])('says which setting to change when the port of %s is taken, and starts nothing', async (setting, holder) => {
     const port = Number(ground.environment[setting]);
     const stranger = createServer().listen(port, '127.0.0.1');
+    opened.push(stranger);
     await once(stranger, 'listening');
 
     const up = ground.up();
@@ -147,11 +152,11 @@ describe('make up', () => {
       `port ${port} is taken, perhaps by ${holder}. End it (ss -ltnp 'sport = :${port}' names it) or set ${setting} to another port.`,
     ]);
     expect(findRun(ground.state)).toBeUndefined();
-    await new Promise((resolve) => stranger.close(resolve));
   });
 
   test('uses the Redis of REDIS_URL, starts none, and leaves it running', async () => {
     const server = await startRedis();
+    opened.push(server);
     const up = ground.up({ REDIS_URL: server.url });
     await up.ready();
     expect(ground.processes().map(({ name }) => name)).toEqual(['gateway', 'worker']);
@@ -160,16 +165,16 @@ describe('make up', () => {
 
     expect(await up.exited).toBe(0);
     expect(await server.client().ping()).toBe('PONG');
-    await server.close();
   });
 });
 
 describe('make up with a Redis that goes away', () => {
   test('still drains and exits 0', async () => {
     const server = await startRedis();
+    opened.push(server);
     const up = ground.up({ REDIS_URL: server.url });
     await up.ready();
-    await server.close();
+    await server.stop();
 
     up.ctrlC();
 

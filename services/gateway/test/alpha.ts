@@ -18,6 +18,7 @@ export interface RequestChanges {
   class?: string;
   system?: unknown;
   messages?: unknown[];
+  stream?: boolean;
 }
 
 /** The same body with a text block added to the first message, byte for byte as an edit writes it. */

@@ -69,6 +69,12 @@ export async function startHarness(
       await until(async () => (await this.events(stream, type)).length >= count, { withinMs: 5_000 });
       return this.events(stream, type);
     },
+    /** Waits for a session's first event of a type. */
+    async eventOf<Type extends EventType>(stream: string, type: Type, session: string): Promise<LoomEvent<Type>> {
+      const find = async () => (await this.events(stream, type)).find(({ subject }) => subject === session);
+      await until(find, { withinMs: 5_000 });
+      return (await find()) as LoomEvent<Type>;
+    },
     /** The value of a counter at `/metrics`, over all series that have these labels; 0 while it was never counted. */
     async metric(name: string, labels: Record<string, string> = {}): Promise<number> {
       const text = await (await fetch(`${gateway.adminUrl}/metrics`)).text();

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import { type ServerResponse, STATUS_CODES } from 'node:http';
 
 /**
  * Loom's own failures, in the shape of the API's errors, so that the client reads them as it reads the API's. The header
@@ -21,7 +21,8 @@ export function sendFailure(response: ServerResponse, { status, type, code, mess
     return;
   }
   const body = JSON.stringify({ type: 'error', error: { type, message: `Loom: ${message}` } });
-  response.writeHead(status, {
+  // The reason is said outright: one that the upstream gave, and that could not be sent, is still there.
+  response.writeHead(status, STATUS_CODES[status], {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),
     'x-loom-error': code,

@@ -124,7 +124,8 @@ export class EditHolds {
       } catch (error) {
         this.#log.debug('a question to the rewriters was not taken by Redis', { error });
         for (const wait of waits) if (!wait.waits) wait.settle({ outcome: 'unreachable' });
-        await pause(RESEND_MS);
+        // Without a pause where nobody waits: a crash must not find the event nowhere but in memory.
+        if (waits.some((wait) => !wait.isSettled())) await pause(RESEND_MS);
       }
     }
     // Nobody can answer any more, but the request is a fact all the same.

@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import type { Draft, EditOutcome } from '@loom/shared';
 import { scrub } from '@loom/shared/redaction.ts';
 import type { Context } from '@opentelemetry/api';
@@ -8,7 +8,7 @@ import { type Headers, PASSTHROUGH } from '../core/identity.ts';
 import { replayLedger } from '../core/ledger.ts';
 import { matchWants, type Question } from '../core/match-wants.ts';
 import { describeRequest, type Placed, type ReadRequest } from '../core/messages-request.ts';
-import { renderBody } from '../core/splice.ts';
+import { type BodyParts, renderParts } from '../core/splice.ts';
 import { viewFor } from '../core/view.ts';
 import type { Answered, Asked, EditHolds } from './edit-holds.ts';
 import type { EventPublisher } from './event-publisher.ts';
@@ -32,7 +32,7 @@ export interface StageRequest {
 
 /** What goes upstream, and what was done to it. */
 export interface Staged {
-  body: Uint8Array;
+  body: BodyParts;
   replayed: number;
   edits: EditOutcome[];
   heldMs: number;
@@ -41,6 +41,12 @@ export interface Staged {
 }
 
 const sha256 = (data: string | Uint8Array) => hash('sha256', data);
+
+function sha256OfParts(parts: BodyParts): string {
+  const digest = createHash('sha256');
+  for (const part of parts) digest.update(part);
+  return digest.digest('hex');
+}
 
 /** Replays durable edits, publishes the request, waits for the edits it is worth waiting for, and renders the body. */
 export class EditStage {
@@ -97,7 +103,7 @@ export class EditStage {
     if (!tree || asked.length === 0) {
       this.#publisher.publish(this.#received(request, [], undefined), request.context);
       return {
-        body: tree ? renderBody(tree) : request.bytes,
+        body: tree ? renderParts(tree) : [request.bytes],
         replayed,
         edits: passed.map(outcomeOf),
         heldMs: 0,
@@ -105,8 +111,8 @@ export class EditStage {
       };
     }
 
-    const base = renderBody(tree);
-    const baseSha256 = sha256(base);
+    const base = renderParts(tree);
+    const baseSha256 = sha256OfParts(base);
     const sealed = this.#publisher.seal(this.#received(request, asked, baseSha256), request.context);
     const startedMs = performance.now();
     const answers = await this.#holds.ask(request.requestId, asked, sealed, request.gone);
@@ -116,7 +122,7 @@ export class EditStage {
     const all = [...answers, ...passed];
     const edits = all.map(outcomeOf);
     const isChanged = edits.some(({ outcome }) => outcome === 'applied');
-    return { body: isChanged ? renderBody(tree) : base, replayed, edits, heldMs, lost: lostOf(all) };
+    return { body: isChanged ? renderParts(tree) : base, replayed, edits, heldMs, lost: lostOf(all) };
   }
 
   #questions(tree: BodyTree, session: string | undefined, placed: Placed): Question[] {

@@ -21,6 +21,8 @@ export class EventPublisher {
   readonly #retry: NodeJS.Timeout;
   /** What Redis has not answered to yet, in order. */
   readonly #inFlight = new Map<SealedEvent, Promise<void>>();
+  readonly #waiting: { draft: Draft; parent: Context }[] = [];
+  #soon: NodeJS.Immediate | undefined;
 
   constructor(options: { streams: Streams; spool: Spool; metrics: Metrics; log: Logger; gateway: string }) {
     this.#streams = options.streams;
@@ -39,12 +41,22 @@ export class EventPublisher {
     this.#streams.onReady(callback);
   }
 
-  /** Publishes a fact; returns at once and never throws. */
+  /**
+   * Publishes a fact, together with the others of this moment and behind whatever the event loop has to do first: a
+   * request is on its way before it is talked about. Returns at once and never throws.
+   */
   publish(draft: Draft, parent: Context): void {
-    this.deliver(this.#streams.seal(draft, parent));
+    this.#waiting.push({ draft, parent });
+    this.#soon ??= setImmediate(() => this.#flush());
   }
 
-  /** Adds the envelope to a fact that `send` or `deliver` publishes. */
+  /** Publishes a fact, and those that wait, before anything else happens: it is on its way when the call returns. */
+  publishNow(draft: Draft, parent: Context): void {
+    this.#waiting.push({ draft, parent });
+    this.#flush();
+  }
+
+  /** Adds the envelope to a fact that `send` publishes. */
   seal(draft: Draft, parent: Context): SealedEvent {
     return this.#streams.seal(draft, parent);
   }
@@ -54,23 +66,30 @@ export class EventPublisher {
     await this.#streams.append([sealed]);
   }
 
-  /** Publishes a sealed event, by way of the spool if need be. */
-  deliver(sealed: SealedEvent): void {
+  #flush(): void {
+    clearImmediate(this.#soon);
+    this.#soon = undefined;
+    const sealed = this.#waiting.splice(0).map(({ draft, parent }) => this.#streams.seal(draft, parent));
+    if (sealed.length === 0) return;
     if (!this.#streams.connected || !this.#spool.isEmpty) {
       this.#spoolInFlight();
-      this.spool(sealed);
+      for (const event of sealed) this.spool(event);
       return;
     }
-    const sent = this.#streams.append([sealed]).then(
-      () => void this.#inFlight.delete(sealed),
-      () => this.#spoolInFlight(),
+    const sent = this.#streams.append(sealed).then(
+      () => {
+        for (const event of sealed) this.#inFlight.delete(event);
+      },
+      () => {
+        if (this.#inFlight.delete(sealed)) this.spool(sealed);
+      },
     );
-    this.#inFlight.set(sealed, sent);
+    for (const event of sealed) this.#inFlight.set(event, sent);
   }
 
   /**
-   * Whatever is under way goes to the spool together with what was refused, or it would be overtaken. What Redis takes
-   * all the same comes twice, under the same id.
+   * What goes to the spool takes along whatever is under way, or would overtake it. What Redis takes all the same comes
+   * twice, under the same id.
    */
   #spoolInFlight(): void {
     for (const sealed of this.#inFlight.keys()) this.spool(sealed);
@@ -89,6 +108,7 @@ export class EventPublisher {
   /** Waits until everything that was published is in Redis or in the spool. */
   async close(): Promise<void> {
     clearInterval(this.#retry);
+    this.#flush();
     await Promise.all(this.#inFlight.values());
   }
 

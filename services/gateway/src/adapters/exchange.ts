@@ -3,6 +3,7 @@ import { ATTRIBUTE, contextOf, type DataOf, type Draft, type EditOutcome, startS
 import { type Context, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { z } from 'zod';
 import type { Placed, ReadRequest } from '../core/messages-request.ts';
+import { type BodyParts, lengthOf } from '../core/splice.ts';
 import type { EventPublisher } from './event-publisher.ts';
 import type { Metrics } from './metrics.ts';
 import { ResponseObserver } from './response-observer.ts';
@@ -63,13 +64,13 @@ export class Exchange {
   }
 
   /** The request is on its way upstream. */
-  forwarded(staged: { body: Uint8Array; replayed: number; edits: EditOutcome[]; heldMs: number }): void {
+  forwarded(staged: { body: BodyParts; replayed: number; edits: EditOutcome[]; heldMs: number }): void {
     const { read, placed, bytesIn } = this.#start;
     const anchor = placed.typed && placed.anchors.get(placed.typed);
     const data: DataOf<'request.forwarded'> = {
       ...this.#facts(),
       bytesIn,
-      bytesOut: staged.body.length,
+      bytesOut: lengthOf(staged.body),
       metadataBlocks: read.metadataBlocks,
       replayed: staged.replayed,
       edits: staged.edits,
@@ -144,10 +145,10 @@ export class Exchange {
       durationMs: Math.round(performance.now() - this.#startedMs),
       bytes: this.#observer?.bytes ?? 0,
     };
-    if (endReason === 'complete') this.#publish({ type: 'response.completed', subject: this.#subject, data });
+    if (endReason === 'complete') this.#publishNow({ type: 'response.completed', subject: this.#subject, data });
     else {
       const failed = { ...data, endReason, errorType: apiError ?? errorType };
-      this.#publish({ type: 'response.failed', subject: this.#subject, data: failed });
+      this.#publishNow({ type: 'response.failed', subject: this.#subject, data: failed });
       if (endReason !== 'client_closed')
         this.#span.setStatus({ code: SpanStatusCode.ERROR, message: failed.errorType ?? endReason });
       this.#span.setAttribute(ATTRIBUTE.errorType, failed.errorType ?? endReason);
@@ -176,6 +177,10 @@ export class Exchange {
 
   #publish(draft: Draft): void {
     this.#publisher.publish(draft, this.context);
+  }
+
+  #publishNow(draft: Draft): void {
+    this.#publisher.publishNow(draft, this.context);
   }
 
   get #subject(): string {

@@ -1,3 +1,4 @@
+import type { Server, Socket } from 'node:net';
 import type { Logger } from '@loom/shared';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import { originForm } from '../core/request-target.ts';
@@ -19,8 +20,12 @@ export function createGatewayApp({ messages, proxy, maxBodyBytes, log }: Gateway
   app.enable('case sensitive routing');
   app.enable('strict routing');
 
-  app.use((request, _, next) => {
+  app.use((request, response, next) => {
     request.url = originForm(request.url);
+    response.once('finish', () => {
+      // The client would keep the connection, and that would hold up a stop.
+      if (!isListening(request.socket)) request.socket.end();
+    });
     next();
   });
   const passThrough: RequestHandler = (request, response) => proxy.forward(request, response, {});
@@ -58,4 +63,9 @@ export function createGatewayApp({ messages, proxy, maxBodyBytes, log }: Gateway
 
 function isPlain(encoding: string | undefined): boolean {
   return encoding === undefined || encoding.trim() === '' || encoding.trim().toLowerCase() === 'identity';
+}
+
+/** Whether the server that took a connection takes more; Node tells its sockets, but not TypeScript. */
+function isListening(socket: Socket & { server?: Server }): boolean {
+  return socket.server?.listening ?? true;
 }

@@ -5,7 +5,7 @@ import { context } from '@opentelemetry/api';
 import { z } from 'zod';
 import { readMember } from '../core/identity.ts';
 import { placeRequest, readRequest } from '../core/messages-request.ts';
-import { renderBody } from '../core/splice.ts';
+import { type BodyParts, renderParts } from '../core/splice.ts';
 import type { EditStage, Staged } from './edit-stage.ts';
 import type { EventPublisher } from './event-publisher.ts';
 import { Exchange } from './exchange.ts';
@@ -62,12 +62,12 @@ export class MessagesHandler {
       gone.abort();
       if (exchange) this.#active.delete(exchange);
     });
-    let body: Uint8Array = bytes;
+    let body: BodyParts = [bytes];
     try {
       const prepared = await this.#prepare(request, path, bytes);
       if (path === COUNT_TOKENS_PATH) {
         await this.#stage.replay(prepared.read, prepared.placed);
-        if (prepared.read.tree) body = renderBody(prepared.read.tree);
+        if (prepared.read.tree) body = renderParts(prepared.read.tree);
       } else {
         exchange = this.#begin(prepared, path, bytes);
         const staged = await this.#edit(exchange, request, path, bytes, prepared, gone.signal);

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Transform } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
-import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
+import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
 import { errorTypeOf } from '@loom/shared';
 import { createParser } from 'eventsource-parser';
 import { Answer } from '../core/answer.ts';
@@ -10,12 +10,17 @@ const MAX_JSON_BYTES = 16_777_216;
 const MAX_SSE_CHARACTERS = 8_388_608;
 const MAX_BACKLOG_BYTES = 4_194_304;
 
+// An answer that breaks off is read as far as it came, and not refused for having no end.
+const zlib = { finishFlush: constants.Z_SYNC_FLUSH };
+const brotli = { finishFlush: constants.BROTLI_OPERATION_FLUSH };
+const zstd = { finishFlush: constants.ZSTD_e_flush };
+
 const DECODERS: Record<string, () => Transform> = {
-  gzip: createGunzip,
-  'x-gzip': createGunzip,
-  deflate: createInflate,
-  br: createBrotliDecompress,
-  zstd: createZstdDecompress,
+  gzip: () => createGunzip(zlib),
+  'x-gzip': () => createGunzip(zlib),
+  deflate: () => createInflate(zlib),
+  br: () => createBrotliDecompress(brotli),
+  zstd: () => createZstdDecompress(zstd),
 };
 
 /**

@@ -4,13 +4,14 @@ import type { Socket } from 'node:net';
 import { errorTypeOf, type Logger } from '@loom/shared';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { requestHeaders, responseHeaders } from '../core/headers.ts';
+import { type BodyParts, lengthOf } from '../core/splice.ts';
 import { sendFailure } from './api-error.ts';
 import type { Exchange } from './exchange.ts';
 
 /** What is to be sent for a request. */
 export interface Outgoing {
   /** The whole body; undefined where the request is streamed as it comes. */
-  body?: Uint8Array;
+  body?: BodyParts;
   /** The exchange to tell of the answer; undefined for requests that are no exchange. */
   exchange?: Exchange | undefined;
 }
@@ -80,7 +81,7 @@ export class UpstreamProxy {
     const start = { attempts: 0, sent: undefined, sentMs: 0, receivedBefore: 0, isAnswered: false, timedOut: false };
     const underWay: UnderWay = { ...outgoing, ...start, path };
     this.#underWay.set(request, underWay);
-    request.headers = requestHeaders(request.rawHeaders, outgoing.body?.length);
+    request.headers = requestHeaders(request.rawHeaders, outgoing.body && lengthOf(outgoing.body));
     // The middleware parses what stands here, and leaves a request alone whose path it cannot parse (`//`).
     request.url = '/';
     response.once('close', () => {
@@ -112,7 +113,10 @@ export class UpstreamProxy {
       underWay.timedOut = true;
     });
     // The body was read whole: written at once, it leaves in as few packets as there can be.
-    if (underWay.body) proxyRequest.end(underWay.body);
+    if (!underWay.body) return;
+    proxyRequest.cork();
+    for (const part of underWay.body) proxyRequest.write(part);
+    proxyRequest.end();
   }
 
   #onAnswer(answer: IncomingMessage, request: IncomingMessage, response: ServerResponse): void {

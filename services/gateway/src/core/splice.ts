@@ -12,14 +12,30 @@ const COMMA = ascii(',');
 const TEXT_BLOCK_HEAD = ascii('{"type":"text","text":');
 const CACHE_CONTROL_HEAD = ascii(',"cache_control":');
 
+/** A body in pieces: slices of the client's bytes and what was put between them; nothing is copied. */
+export type BodyParts = readonly Uint8Array[];
+
 /** Renders a tree: the very same buffer where nothing is changed, else every byte outside the changes as it was. */
+export function renderParts(tree: BodyTree): BodyParts {
+  return spliceParts(tree.bytes, splicesOf(tree));
+}
+
+/** Renders a tree as one buffer. */
 export function renderBody(tree: BodyTree): Uint8Array {
   return applySplices(tree.bytes, splicesOf(tree));
 }
 
+/** The length of a body, bytes. */
+export function lengthOf(parts: BodyParts): number {
+  return parts.reduce((sum, part) => sum + part.length, 0);
+}
+
 /** Applies splices that do not overlap, in any order; without any, the same buffer comes back. */
 export function applySplices(bytes: Uint8Array, splices: Splice[]): Uint8Array {
-  if (splices.length === 0) return bytes;
+  return splices.length === 0 ? bytes : Buffer.concat(spliceParts(bytes, splices));
+}
+
+function spliceParts(bytes: Uint8Array, splices: Splice[]): Uint8Array[] {
   const sorted = splices.toSorted((a, b) => a.start - b.start || a.end - b.end);
   const parts: Uint8Array[] = [];
   let at = 0;
@@ -28,8 +44,8 @@ export function applySplices(bytes: Uint8Array, splices: Splice[]): Uint8Array {
     parts.push(bytes.subarray(at, start), replacement);
     at = end;
   }
-  parts.push(bytes.subarray(at));
-  return Buffer.concat(parts);
+  parts.push(at === 0 ? bytes : bytes.subarray(at));
+  return parts.filter((part) => part.length > 0);
 }
 
 /** The changes of a tree as splices of its bytes. */

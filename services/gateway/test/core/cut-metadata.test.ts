@@ -107,7 +107,7 @@ describe('cutMetadata', () => {
 
   test.each([
     ['it is the only one', [user(HOOK)], [user(PLACEHOLDER)]],
-    ['all are emptied', [user(HOOK, HOOK), system(CONTEXT + metadataLine())], [user(PLACEHOLDER)]],
+    ['all are emptied', [user(HOOK), user(HOOK)], [user(PLACEHOLDER)]],
     [
       'an assistant’s follows',
       [user(HOOK), assistant(text('a')), user(text('b'))],
@@ -147,7 +147,7 @@ describe('cutMetadata', () => {
     ['nowhere, when its text stays in part', [user(marked(`${hookReminder()}\na`))], [user(marked('a'))]],
     [
       'nowhere, when a reminder stands in for it',
-      [user(HOOK, marked(HOOK.text)), assistant(text('b'))],
+      [user(marked(HOOK.text)), assistant(text('b'))],
       [user(marked(PLACEHOLDER.text)), assistant(text('b'))],
     ],
   ])('moves a cache marker %s', (_, messages, expected) => {

@@ -1,9 +1,10 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { messageOf } from '@loom/shared/testing/answer.ts';
 import type { Compaction } from '@loom/shared/testing/claude-code/claude-code.ts';
-import { bodyOf, expectCacheRead, expectKeptPrefix, messagesOf, textsOf } from './forwarded.ts';
+import { bodyOf, expectCacheRead, expectKeptPrefix, expectKeptThroughout, messagesOf, textsOf } from './forwarded.ts';
+import { PROMPTS } from './prompts.ts';
 import { publishedFor } from './published.ts';
-import { PROMPTS, startStack } from './stack.ts';
+import { startStack } from './stack.ts';
 import { type Exchange, Talk, type TalkOptions, withBody } from './talk.ts';
 
 const stack = await startStack();
@@ -74,15 +75,6 @@ function expectPersonaContinues({ sent, forwarded }: Exchange, words = PROMPTS.c
   for (const stock of STOCK) expect(forwarded.body.includes(stock)).toBe(false);
 }
 
-function expectKept(exchanges: Exchange[]): void {
-  for (const [index, exchange] of exchanges.entries()) {
-    const before = exchanges[index - 1];
-    if (!before) continue;
-    expectKeptPrefix(before, exchange);
-    expectCacheRead(before, exchange);
-  }
-}
-
 describe.each(clients)('a compaction of %s', (client, options) => {
   const isOld = options.version === '1.0.128' || options.version === '2.0.76';
   const saysIt = options.version === '2.1.330';
@@ -91,7 +83,7 @@ describe.each(clients)('a compaction of %s', (client, options) => {
     ['at a new prompt', { trigger: 'auto', newPrompt: 'And the shed?' }],
     ['by hand', { trigger: 'manual' }],
     ['by hand, with words', { trigger: 'manual', args: 'keep the "names"\nof all pots' }],
-  ] as [string, Compaction][])('%s is the persona\'s, and so is what follows', async (name, compaction) => {
+  ] as [string, Compaction][])("%s is the persona's, and so is what follows", async (name, compaction) => {
     const talk = new Talk(stack, { name: `${client} ${name}`, ...options });
     await talk.turn('Look into the garden.');
     const before = (await talk.turn('And behind the gate?')) && talk.last;
@@ -106,10 +98,10 @@ describe.each(clients)('a compaction of %s', (client, options) => {
     expectPersonaContinues(next);
     const speaks = compaction.trigger === 'auto' || saysIt;
     expect(continuationOf(next.forwarded.body)?.includes(PROMPTS.continuation)).toBe(speaks);
-    expectKept(talk.exchanges.slice(talk.exchanges.indexOf(next)));
+    expectKeptThroughout(talk.exchanges.slice(talk.exchanges.indexOf(next)));
   });
 
-  test('in mid tool loop is the persona\'s, and so is what follows', async () => {
+  test("in mid tool loop is the persona's, and so is what follows", async () => {
     const talk = new Talk(stack, { name: `${client} in mid tool loop`, ...options });
     await talk.turn('Look into the garden.');
     const before = await talk.send((simulated) => simulated.prompt('And behind the gate?'));
@@ -124,10 +116,10 @@ describe.each(clients)('a compaction of %s', (client, options) => {
     if (!isOld) expectCacheRead(before, asked);
     expectPersonaContinues(next);
     expect(continuationOf(next.forwarded.body)?.includes(PROMPTS.continuation)).toBe(true);
-    expectKept(talk.exchanges.slice(talk.exchanges.indexOf(next)));
+    expectKeptThroughout(talk.exchanges.slice(talk.exchanges.indexOf(next)));
   });
 
-  test('comes three times, the last one at once, and is the persona\'s each time', async () => {
+  test("comes three times, the last one at once, and is the persona's each time", async () => {
     const talk = new Talk(stack, { name: `${client} three times`, ...options });
     await talk.turn('Look into the garden.');
 
@@ -136,7 +128,7 @@ describe.each(clients)('a compaction of %s', (client, options) => {
       const next = await goOn(talk, 'auto');
       expectPersonaContinues(next);
       await talk.turn('Good.');
-      expectKept(talk.exchanges.slice(talk.exchanges.indexOf(next)));
+      expectKeptThroughout(talk.exchanges.slice(talk.exchanges.indexOf(next)));
     }
     await compact(talk, { trigger: 'auto', newPrompt: 'And the roof?' });
     const atOnce = await compact(talk, { trigger: 'auto' });
@@ -148,7 +140,7 @@ describe.each(clients)('a compaction of %s', (client, options) => {
 });
 
 describe('a compaction', () => {
-  test('that the client asks for once more is the persona\'s again, and the client\'s reason stays', async () => {
+  test("that the client asks for once more is the persona's again, and the client's reason stays", async () => {
     const talk = new Talk(stack, { name: 'once more', version: '2.1.330' });
     await talk.turn('Look into the garden.');
     await talk.send((client) => client.compact({ trigger: 'manual' }));
@@ -165,8 +157,10 @@ describe('a compaction', () => {
     await talk.turn('Look into the garden.');
     await compact(talk, { trigger: 'auto' });
 
-    for (const name of ['identity', 'compact', 'continuation'] as const) await stack.editPrompt(name, edited[name]);
-    await stack.compactRewriter.logs('prompts changed', 1);
+    for (const [index, name] of (['identity', 'compact', 'continuation'] as const).entries()) {
+      await stack.editPrompt(name, edited[name]);
+      await stack.compactRewriter.logs('prompts changed', index + 1);
+    }
     const next = await goOn(talk, 'auto');
     await talk.turn('Good.');
     const asked = await compact(talk, { trigger: 'auto' });

@@ -58,6 +58,16 @@ export function expectCacheRead(before: Exchange, now: Exchange): void {
   expect(now.forwarded.usage().cache_read_input_tokens).toBeGreaterThanOrEqual(read + written);
 }
 
+/** Fails unless each of these exchanges keeps what the one before it sent, and reads it from the cache. */
+export function expectKeptThroughout(exchanges: Exchange[]): void {
+  for (const [index, now] of exchanges.entries()) {
+    const before = exchanges[index - 1];
+    if (!before) continue;
+    expectKeptPrefix(before, now);
+    expectCacheRead(before, now);
+  }
+}
+
 /** The memorables of a request by the prompt that they stand behind, in the order of the conversation. */
 export function memorablesOf({ forwarded }: Exchange): [prompt: string, items: string[]][] {
   return messagesOf(forwarded.json()).flatMap((message) => {

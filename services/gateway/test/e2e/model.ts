@@ -1,7 +1,7 @@
 import type { Answer } from '@loom/shared/testing/answer.ts';
 import { answer, type Reply } from '@loom/shared/testing/reply.ts';
 import type { RecordedRequest, RequestBody } from '@loom/shared/testing/upstream.ts';
-import { PROMPTS } from './stack.ts';
+import { PROMPTS } from './prompts.ts';
 
 /** What every summary in these tests says. */
 export const SUMMARY = 'We looked at the garden, and the gate is mended.';

@@ -37,6 +37,7 @@ export function traceIdOf({ traceparent }: LoomEvent): string | undefined {
 
 function one<T>(events: T[]): T {
   const [event, ...more] = events;
-  if (event === undefined || more.length > 0) throw new Error(`expected one event of an exchange, got ${events.length}`);
+  if (event === undefined || more.length > 0)
+    throw new Error(`expected one event of an exchange, got ${events.length}`);
   return event;
 }

@@ -35,10 +35,9 @@ export class ServiceProcess {
       this.#complaints += text;
     });
     createInterface({ input: child.stdout }).on('line', (line) => this.#messages.push(messageOf(line)));
-    await until(
-      () => child.exitCode !== null || this.#count('listening') + this.#count('started') > upBefore,
-      { withinMs: 20_000 },
-    );
+    await until(() => child.exitCode !== null || this.#count('listening') + this.#count('started') > upBefore, {
+      withinMs: 20_000,
+    });
     if (child.exitCode !== null) throw new Error(`expected ${this.name} to start, got ${this.#complaints}`);
   }
 

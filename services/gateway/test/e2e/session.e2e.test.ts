@@ -15,6 +15,14 @@ const clients: TalkOptions[] = [
 ];
 const talks = clients.map((options) => new Talk(stack, options));
 
+const TURNS = Array.from({ length: 40 }, (_, index) => index + 1);
+const CLOSING_TURNS = [41, 42];
+/** The place of the first exchange of turn 19. */
+const RESUMED = 36;
+const FORGOTTEN = ['Success', 'The tree is clean.'].map(
+  (output) => `<system-reminder>\nUserPromptSubmit hook success: ${output}\n</system-reminder>`,
+);
+
 /** What happens before a turn. */
 const mishaps: Record<number, () => Promise<void>> = {
   4: async () => {
@@ -47,7 +55,7 @@ const mishaps: Record<number, () => Promise<void>> = {
   },
   36: async () => {
     await stack.redis.kill();
-    await stack.redis.start();
+    await stack.startRedis();
     await stack.ready();
   },
 };
@@ -55,7 +63,7 @@ const mishaps: Record<number, () => Promise<void>> = {
 /** What mends it, after a turn. */
 const remedies: Record<number, () => Promise<void>> = {
   13: async () => {
-    await stack.redis.start();
+    await stack.startRedis();
     await stack.ready();
   },
   31: async () => {
@@ -64,42 +72,40 @@ const remedies: Record<number, () => Promise<void>> = {
   },
 };
 
-/** What Intro says before each turn; nobody hears it while Redis (13) or the injector (22 to 31) is away. */
+/** What Intro says before a turn. */
 const memorable = (turn: number) => `what was noticed before turn ${turn}`;
-const injected = (turn: number) => {
-  if (turn === 13 || (turn >= 22 && turn <= 31)) return [];
-  if (turn === 14) return [13, 14];
-  return turn === 32 ? [22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32] : [turn];
-};
+/** Redis (13) or the injector (22 to 31) is away: what is said then, and what a busy moment kept back, comes later. */
+const isSilent = (turn: number) => turn === 13 || (turn >= 22 && turn <= 31);
 
 describe('a session of forty turns', () => {
   test('goes through restarts and losses of every service', async () => {
-    for (let turn = 1; turn <= 40; turn++) {
+    for (const turn of TURNS) {
       for (const { session } of talks) await stack.client.rpush(`intro:memorables:${session}`, memorable(turn));
       await mishaps[turn]?.();
       await Promise.all(talks.map((talk) => talk.turn(`This is prompt ${turn}.`)));
       await remedies[turn]?.();
     }
+    for (const turn of CLOSING_TURNS) await Promise.all(talks.map((talk) => talk.turn(`This is prompt ${turn}.`)));
 
-    expect(talks.map(({ exchanges }) => exchanges.length)).toEqual([80, 80, 80, 80, 80]);
+    expect(talks.map(({ exchanges }) => exchanges.length)).toEqual(talks.map(() => 84));
   }, 60_000);
 
-  describe.each(talks.map((talk, index) => ({ client: clients[index]?.name, talk })))('($client)', ({ talk }) => {
+  const rows = talks.map((talk, index) => ({ client: clients[index]?.name, version: clients[index]?.version, talk }));
+  describe.each(rows)('($client)', ({ version, talk }) => {
+    const pairs = () =>
+      talk.exchanges.slice(1).map((now, index) => {
+        const before = talk.exchanges[index] ?? now;
+        // The transcript of 2.0.76 holds no hook output: with the resume the client itself sends another history.
+        const forgets = version === '2.0.76' && index + 1 === RESUMED;
+        return { before, now, forgets };
+      });
+
     test('sends upstream, in each request, what it sent before and something new', () => {
-      // 2.0.76 finds nothing of its hooks in its transcript, so what they said before the resume is gone.
-      const forgotten = clients[talks.indexOf(talk)]?.version === '2.0.76' ? FORGOTTEN : [];
-      for (const [index, exchange] of talk.exchanges.entries()) {
-        const before = talk.exchanges[index - 1];
-        if (before) expectKeptPrefix(before, exchange, forgotten);
-      }
+      for (const { before, now, forgets } of pairs()) expectKeptPrefix(before, now, forgets ? FORGOTTEN : []);
     });
 
     test('reads from the prompt cache all that it wrote', () => {
-      for (const [index, exchange] of talk.exchanges.entries()) {
-        const before = talk.exchanges[index - 1];
-        const isResumed = index === 36 && clients[talks.indexOf(talk)]?.version === '2.0.76';
-        if (before && !isResumed) expectCacheRead(before, exchange);
-      }
+      for (const { before, now, forgets } of pairs()) if (!forgets) expectCacheRead(before, now);
     });
 
     test('shows the upstream nothing of the metadata', () => {
@@ -107,16 +113,13 @@ describe('a session of forty turns', () => {
     });
 
     test('gets each memorable once, behind what a person typed', () => {
-      const expected = Array.from({ length: 40 }, (_, index) => index + 1).flatMap((turn): [string, string[]][] => {
-        const items = injected(turn).map(memorable);
-        return items.length === 0 ? [] : [[`This is prompt ${turn}.`, items]];
-      });
+      const given = memorablesOf(talk.last);
+      const spoken = [...TURNS, ...CLOSING_TURNS]
+        .filter((turn) => !isSilent(turn))
+        .map((turn) => `This is prompt ${turn}.`);
 
-      expect(memorablesOf(talk.last)).toEqual(expected);
+      expect(given.flatMap(([, items]) => items)).toEqual(TURNS.map(memorable));
+      expect(given.map(([prompt]) => prompt).filter((prompt) => !spoken.includes(prompt))).toEqual([]);
     });
   });
 });
-
-const FORGOTTEN = ['Success', 'The tree is clean.'].map(
-  (output) => `<system-reminder>\nUserPromptSubmit hook success: ${output}\n</system-reminder>`,
-);

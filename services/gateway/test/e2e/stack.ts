@@ -9,18 +9,12 @@ import { startUpstream, type Upstream } from '@loom/shared/testing/upstream.ts';
 import type { Redis } from 'ioredis';
 import { freePort } from '../../../../deploy/free-port.ts';
 import { respond } from './model.ts';
+import { PROMPTS } from './prompts.ts';
 import { ServiceProcess } from './service-process.ts';
-
-/** The prompts of the profile `alpha` in these tests: short, and unlike any text of a client's. */
-export const PROMPTS = {
-  identity: 'I am Alpha, and I was there.',
-  compact: 'I write down what I need of this day.',
-  continuation: 'Good morning, Alpha. Tell Sam that you are back.',
-};
 
 /** The whole of Loom, each service a process of its own, between a simulated client and a scripted upstream. */
 export interface Stack {
-  /** Keeps what it has over a restart (AOF). */
+  /** Keeps what it has when it is killed (AOF). */
   readonly redis: RedisServer;
   readonly client: Redis;
   readonly upstream: Upstream;
@@ -31,6 +25,8 @@ export interface Stack {
   readonly environment: Record<string, string>;
   /** Where clients connect; another port after each start of the gateway. */
   readonly url: string;
+  /** Starts Redis again; resolves when it answers. */
+  startRedis(): Promise<void>;
   /** Waits until Redis answers the gateway, both rewriters are alive to it, and its spool is empty. */
   ready(): Promise<void>;
   /** Waits until the gateway knows that this service is not there. */
@@ -51,6 +47,9 @@ export interface Stack {
 export async function startStack(settings: Record<string, string> = {}): Promise<Stack> {
   const [redis, upstream] = await Promise.all([startRedis({ aof: true }), startUpstream(respond)]);
   const client = redis.client();
+  // The kernel keeps what a killed process has written; waiting for the disk would only make the machine's load the test's.
+  const spareDisk = () => client.config('SET', 'appendfsync', 'no');
+  await spareDisk();
   const state = await mkdtemp(join(tmpdir(), 'loom-e2e-'));
   const alpha = join(state, 'prompts', 'alpha');
   await cp(fileURLToPath(new URL('../../../../deploy/prompts/alpha', import.meta.url)), alpha, { recursive: true });
@@ -89,6 +88,10 @@ export async function startStack(settings: Record<string, string> = {}): Promise
     environment,
     get url() {
       return `http://127.0.0.1:${ports.LOOM_PORT}`;
+    },
+    async startRedis() {
+      await redis.start();
+      await spareDisk();
     },
     async ready() {
       await until(async () => (await readiness()).reasons.join() === '', { withinMs: 20_000 });

@@ -25,6 +25,8 @@ export interface TalkOptions extends Omit<ClaudeCodeOptions, 'hook' | 'session'>
   source?: string;
   /** Signs the hook's metadata. */
   secret?: string;
+  /** Sends a request; resolves to its place among those the upstream got. By default `deliver` to the stack's gateway. */
+  by?: (request: ClientRequest) => Promise<number>;
 }
 
 /**
@@ -36,11 +38,13 @@ export class Talk {
   #prompts = 0;
   #trace: string | undefined;
   readonly #stack: Stack;
+  readonly #deliver: (request: ClientRequest) => Promise<number>;
   readonly #client: ClaudeCode;
   readonly #plain: ClaudeCode;
 
-  constructor(stack: Stack, { name, source = 'alpha', secret, ...options }: TalkOptions) {
+  constructor(stack: Stack, { name, source = 'alpha', secret, by, ...options }: TalkOptions) {
     this.#stack = stack;
+    this.#deliver = by ?? ((request) => deliver(stack.url, request));
     const session = uuidOf(name);
     this.#plain = new ClaudeCode({ ...options, session });
     this.#client = new ClaudeCode({
@@ -87,7 +91,7 @@ export class Talk {
   /** Both clients write the request; the one with the hook sends it. Rejects unless the answer is a whole 200. */
   async send(write: (client: ClaudeCode) => ClientRequest): Promise<Exchange> {
     const [sent, plain] = [write(this.#client), write(this.#plain)];
-    const ordinal = await deliver(this.#stack.url, sent);
+    const ordinal = await this.#deliver(sent);
     const forwarded = this.#stack.upstream.requests[ordinal - 1] as RecordedRequest;
     const exchange = { sent, plain, forwarded, answer: modelAnswer(forwarded.json()), trace: this.#trace };
     this.exchanges.push(exchange);
@@ -96,7 +100,8 @@ export class Talk {
 
   /** Takes an exchange's answer; where that uses a tool, sends the result, until the answer is in words. */
   async finish({ answer }: Exchange): Promise<void> {
-    if (answer.toolUses) await this.finish(await this.send((client) => client.toolResults(messageOf(answer), [RESULT])));
+    if (answer.toolUses)
+      await this.finish(await this.send((client) => client.toolResults(messageOf(answer), [RESULT])));
     else this.tell((client) => client.receive(messageOf(answer)));
   }
 

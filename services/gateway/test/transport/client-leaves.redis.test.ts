@@ -44,30 +44,33 @@ describe('a client that leaves', () => {
     });
   });
 
-  test.each([undefined, 'gzip'] as const)('in the middle of a stream takes the upstream along: %s', async (encoding) => {
-    const reply = sse({ text: 'This is never said.', usage, ...(encoding && { encoding }) });
-    const begun = reply.chunks.slice(0, -2) as Buffer[];
-    upstream.script = () => ({ ...reply, chunks: begun, cutAfter: 'silence' });
-    const wanted = newRequest();
-    const { request, answered } = open(harness.gateway.url, wanted);
-    const answer = await answered;
-    answer.on('error', () => {});
-    const size = Buffer.concat(begun).length;
-    let received = 0;
-    answer.on('data', (chunk: Buffer) => {
-      received += chunk.length;
-    });
-    await until(() => received === size);
+  test.each([undefined, 'gzip'] as const)(
+    'in the middle of a stream takes the upstream along: %s',
+    async (encoding) => {
+      const reply = sse({ text: 'This is never said.', usage, ...(encoding && { encoding }) });
+      const begun = reply.chunks.slice(0, -2) as Buffer[];
+      upstream.script = () => ({ ...reply, chunks: begun, cutAfter: 'silence' });
+      const wanted = newRequest();
+      const { request, answered } = open(harness.gateway.url, wanted);
+      const answer = await answered;
+      answer.on('error', () => {});
+      const size = Buffer.concat(begun).length;
+      let received = 0;
+      answer.on('data', (chunk: Buffer) => {
+        received += chunk.length;
+      });
+      await until(() => received === size);
 
-    const leftAt = performance.now();
-    request.destroy();
+      const leftAt = performance.now();
+      request.destroy();
 
-    expect(await closedAfter(leftAt)).toBeLessThan(1_000);
-    expect((await ending(harness, wanted.session)).data).toMatchObject({
-      ...{ endReason: 'client_closed', errorType: null, status: 200, bytes: size, stopReason: null },
-      ...{ usage: { ...usage, output_tokens: 1 }, responseId: 'msg_01Scripted', upstreamRequestId: 'req_01Scripted' },
-    });
-  });
+      expect(await closedAfter(leftAt)).toBeLessThan(1_000);
+      expect((await ending(harness, wanted.session)).data).toMatchObject({
+        ...{ endReason: 'client_closed', errorType: null, status: 200, bytes: size, stopReason: null },
+        ...{ usage: { ...usage, output_tokens: 1 }, responseId: 'msg_01Scripted', upstreamRequestId: 'req_01Scripted' },
+      });
+    },
+  );
 
   test('while edits are awaited causes no request upstream', async () => {
     const declaration = {
@@ -87,7 +90,7 @@ describe('a client that leaves', () => {
 
     request.destroy();
 
-    expect(received?.data.awaited).toEqual([{ rewriter: 'mute', holdMs: 15_000, labels: [] }]);
+    expect(received?.data.awaited).toEqual([{ rewriter: 'mute', holdMs: 15_000, labels: ['every'] }]);
     expect(await failure).toBe('ECONNRESET');
     expect((await ending(harness, wanted.session)).data).toMatchObject({ endReason: 'client_closed', status: null });
     await redis.del('loom:rewriters', 'loom:rewriter:mute');

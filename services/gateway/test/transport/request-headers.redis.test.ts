@@ -60,17 +60,20 @@ describe.each(ways)('the headers of %s', (_, wanted) => {
     const received = await forwarded(headers.flat(), wanted);
 
     const betas = ['one-2025-01-01,two-2025-02-02', 'three-2025-03-03', 'four-2025-04-04'];
-    expect(received).toEqual([
-      headers[0],
-      ...betas.map((beta) => ['anthropic-beta', beta]),
-      ...headers.slice(2, 9),
-    ]);
+    expect(received).toEqual([headers[0], ...betas.map((beta) => ['anthropic-beta', beta]), ...headers.slice(2, 9)]);
   });
 
   test('lose what is Loom’s own, and nothing else', async () => {
     const own = [
       ...['x-loom-profile', 'alpha', 'X-Loom-Anything', 'x', 'X-Machine-Name', 'host', 'x-session-id', 's-1'],
-      ...['Traceparent', '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', 'tracestate', 'a=b', 'baggage', 'c=d'],
+      ...[
+        'Traceparent',
+        '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+        'tracestate',
+        'a=b',
+        'baggage',
+        'c=d',
+      ],
     ];
 
     expect(await forwarded([...own, 'x-loomish', 'kept', 'x-session-id-2', 'kept'], wanted)).toEqual([
@@ -81,7 +84,16 @@ describe.each(ways)('the headers of %s', (_, wanted) => {
 
   test('lose what concerns the client’s connection alone', async () => {
     const hop = [
-      ...['Keep-Alive', 'timeout=5', 'TE', 'trailers', 'proxy-connection', 'keep-alive', 'Proxy-Authorization', 'Basic x'],
+      ...[
+        'Keep-Alive',
+        'timeout=5',
+        'TE',
+        'trailers',
+        'proxy-connection',
+        'keep-alive',
+        'Proxy-Authorization',
+        'Basic x',
+      ],
       ...['x-hop', 'named by connection', 'Connection', 'close, X-Hop'],
     ];
 

@@ -27,7 +27,9 @@ const body = '{"model":"m","stream":true,"messages":[]}';
 const headers: [string, string][] = [['content-type', 'text/event-stream; charset=utf-8']];
 const text = 'Caf\u00e9 \ud83d\ude00';
 const whole = Buffer.from(
-  `: a comment\r\n\r\nevent: ping\ndata: {"type":"ping"}\n\nid: 7\nretry: 10\nevent: unheard_of\ndata: {"type":\ndata: "x"}\n\n${eventsOf({ text })
+  `: a comment\r\n\r\nevent: ping\ndata: {"type":"ping"}\n\nid: 7\nretry: 10\nevent: unheard_of\ndata: {"type":\ndata: "x"}\n\n${eventsOf(
+    { text },
+  )
     .map((event) => `event: ${event.type}\rdata:${JSON.stringify(event)}\r\r`)
     .join('')}data: no end`,
 );
@@ -51,14 +53,22 @@ describe('a stream of server-sent events', () => {
     expect((await exchange(scripted.gateway.url, { body })).body).toEqual(whole);
   });
 
-  test.each(['byte', 'crlf', 5] as const)('reaches the client byte for byte in the API’s form: %s', async (chunking) => {
-    const reply = sse({ thinking: 'Hm.', text, toolUses: [{ id: 't', name: 'Read', input: { path: '/a' } }], chunking });
-    scripted.upstream.script = () => reply;
+  test.each(['byte', 'crlf', 5] as const)(
+    'reaches the client byte for byte in the API’s form: %s',
+    async (chunking) => {
+      const reply = sse({
+        thinking: 'Hm.',
+        text,
+        toolUses: [{ id: 't', name: 'Read', input: { path: '/a' } }],
+        chunking,
+      });
+      scripted.upstream.script = () => reply;
 
-    const answer = await exchange(scripted.gateway.url, { body });
+      const answer = await exchange(scripted.gateway.url, { body });
 
-    expect(answer.body).toEqual(Buffer.concat(reply.chunks as Buffer[]));
-  });
+      expect(answer.body).toEqual(Buffer.concat(reply.chunks as Buffer[]));
+    },
+  );
 
   test('may have lines of 1 MB', async () => {
     const line = Buffer.from(`data: ${JSON.stringify({ type: 'x', data: 'x'.repeat(1_048_576) })}\n\n`);
@@ -114,7 +124,11 @@ describe('a stream of server-sent events', () => {
       isFull = !upstream.write(event);
       sent += event.length;
       // The kernel took it: that is not yet what backpressure is.
-      if (isFull) isFull = await until(() => !upstream.writableNeedDrain, { withinMs: 500 }).then(() => false, () => true);
+      if (isFull)
+        isFull = await until(() => !upstream.writableNeedDrain, { withinMs: 500 }).then(
+          () => false,
+          () => true,
+        );
     }
 
     expect(isFull).toBe(true);

@@ -23,15 +23,24 @@ export interface WireAnswer {
 }
 
 /** Opens a request that nothing normalises: header spelling, order and repetitions, target and body are the test's. */
-export function open(base: string, { method = 'POST', path = '/v1/messages', headers = [], body, agent }: WireRequest = {}) {
+export function open(
+  base: string,
+  { method = 'POST', path = '/v1/messages', headers = [], body, agent }: WireRequest = {},
+) {
   const { hostname, port, host } = new URL(base);
   const isChunked = Array.isArray(body);
-  const framing = isChunked ? ['transfer-encoding', 'chunked'] : body === undefined ? [] : ['content-length', String(Buffer.byteLength(body))];
+  const framing = isChunked
+    ? ['transfer-encoding', 'chunked']
+    : body === undefined
+      ? []
+      : ['content-length', String(Buffer.byteLength(body))];
   // A string would make Node write the head in UTF-8, too.
   const bytes = typeof body === 'string' ? Buffer.from(body) : body;
   const sent = ['host', host, ...headers, ...framing];
   const request = http.request({ hostname, port, method, path, headers: sent, agent: agent ?? false });
-  const answered = new Promise<IncomingMessage>((resolve, reject) => request.once('response', resolve).once('error', reject));
+  const answered = new Promise<IncomingMessage>((resolve, reject) =>
+    request.once('response', resolve).once('error', reject),
+  );
   for (const piece of isChunked ? body : []) request.write(piece);
   request.end(isChunked ? undefined : bytes);
   return { request, answered };

@@ -49,13 +49,16 @@ async function send() {
   const { status } = await harness.send('/v1/messages', request);
   const isInTime = performance.now() - startedMs < HOLD_MS + TOLERANCE_MS;
   const body = harness.upstream.requests.at(-1)?.body.toString();
-  const ofSession = await until(async () => {
-    const events = await harness.events('responses', 'request.forwarded');
-    return events.find(({ subject }) => subject === session);
-  });
+  const ofSession = await harness.eventOf('responses', 'request.forwarded', session);
   const edits = ofSession.data.edits.map((edit) => ({ ...edit, waitedMs: 0 }));
   const added = body?.slice(request.body.length - ']}]}'.length, -']}]}'.length);
-  return { status, isInTime, edits, added, isOtherwiseUnchanged: body?.startsWith(request.body.slice(0, -']}]}'.length)) };
+  return {
+    status,
+    isInTime,
+    edits,
+    added,
+    isOtherwiseUnchanged: body?.startsWith(request.body.slice(0, -']}]}'.length)),
+  };
 }
 
 const BY_SCRIBE = ',{"type":"text","text":"Edited by scribe."}';
@@ -104,10 +107,16 @@ const CASES: { does: string; behaviour: Behaviour; outcome: ReturnType<typeof ou
     behaviour: proposes(good, assistant),
     outcome: outcomeOf('refused', '/messages/1/content/0/text is in a message of role assistant'),
   },
-  { does: 'edits a message that is not there', behaviour: proposes(good, missing), outcome: outcomeOf('refused', '/messages/7/content/0/text names no message') },
+  {
+    does: 'edits a message that is not there',
+    behaviour: proposes(good, missing),
+    outcome: outcomeOf('refused', '/messages/7/content/0/text names no message'),
+  },
   {
     does: 'says that it failed, and quotes a key',
-    behaviour: (question, name) => [proposal(question, name, { error: 'no ink for sk-ant-api03-abcdef', edits: [good] })],
+    behaviour: (question, name) => [
+      proposal(question, name, { error: 'no ink for sk-ant-api03-abcdef', edits: [good] }),
+    ],
     outcome: outcomeOf('error', 'no ink for [credential]'),
   },
   {
@@ -169,7 +178,10 @@ describe('a rewriter that', () => {
     odd.behaviour = appends('Back to normal.');
     await until(async () => (await send()).added === `,{"type":"text","text":"Back to normal."}${BY_SCRIBE}`);
 
-    await until(async () => (await harness.client.memory('USAGE', replyStream)) as number < 1_000_000);
+    await until(async () => {
+      const answers = await harness.client.xrange(replyStream, '-', '+');
+      return answers.every(([, fields]) => fields.join('').length < 1_000_000);
+    });
   });
 
   test('is asked again as if nothing had been, once it answers', async () => {

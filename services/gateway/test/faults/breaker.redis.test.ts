@@ -21,10 +21,7 @@ afterAll(() => harness.close());
 async function send() {
   const session = `s${++serial}`;
   await harness.send('/v1/messages', alphaRequest(session, 'Hello?'));
-  const event = await until(async () => {
-    const events = await harness.events('responses', 'request.forwarded');
-    return events.find(({ subject }) => subject === session);
-  });
+  const event = await harness.eventOf('responses', 'request.forwarded', session);
   const { edits, heldMs } = event.data;
   return { outcome: edits[0]?.outcome, isHeld: heldMs >= HOLD_MS - 5, isHeldAtAll: heldMs > 0 };
 }

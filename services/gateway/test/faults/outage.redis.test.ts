@@ -61,17 +61,23 @@ const config = (name: string, value: string) => async () => {
   await harness.client.config('SET', name, value);
 };
 const FAULTS = [
-  { fault: 'has died', begin: () => harness.redis.kill(), end: () => harness.redis.start() },
+  { fault: 'has died', outcome: 'unreachable', begin: () => harness.redis.kill(), end: () => harness.redis.start() },
   {
     fault: 'is frozen',
+    outcome: 'late',
     begin: async () => harness.redis.freeze(),
     end: async () => harness.redis.thaw(),
   },
-  { fault: 'is full', begin: config('maxmemory', '1'), end: config('maxmemory', '0') },
-  { fault: 'refuses writes', begin: config('min-replicas-to-write', '1'), end: config('min-replicas-to-write', '0') },
+  { fault: 'is full', outcome: 'unreachable', begin: config('maxmemory', '1'), end: config('maxmemory', '0') },
+  {
+    fault: 'refuses writes',
+    outcome: 'unreachable',
+    begin: config('min-replicas-to-write', '1'),
+    end: config('min-replicas-to-write', '0'),
+  },
 ];
 
-describe.each(FAULTS)('while Redis $fault', ({ begin, end }) => {
+describe.each(FAULTS)('while Redis $fault', ({ outcome, begin, end }) => {
   test('a request goes out in time, with the edits of before and no new ones, and its events come afterwards', async () => {
     await send(first);
     await until(() => harness.client.hlen('loom:ledger:s1'));
@@ -82,7 +88,7 @@ describe.each(FAULTS)('while Redis $fault', ({ begin, end }) => {
 
     expect(sent).toEqual({ status: 200, isInTime: true });
     expect(forwarded()).toBe(secondReplayed);
-    expect(await bypasses()).toBe(1);
+    expect(await harness.metric('loom_edits_total', { rewriter: 'scribe', outcome })).toBe(1);
 
     await end();
     await until(async () => (await typesOf('alerts', 's1')).length > 0);

@@ -1,0 +1,105 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { type Draft, decodeEvent, Streams } from '@loom/shared';
+import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
+import { until } from '@loom/shared/testing/until.ts';
+import { ROOT_CONTEXT } from '@opentelemetry/api';
+import winston from 'winston';
+import { EventPublisher } from '../../src/adapters/event-publisher.ts';
+import { openMetrics } from '../../src/adapters/metrics.ts';
+import { Spool } from '../../src/adapters/spool.ts';
+
+const log = winston.createLogger({ silent: true });
+
+let server: RedisServer;
+let streams: Streams;
+let folder: string;
+
+beforeEach(async () => {
+  server = await startRedis();
+  folder = await mkdtemp(join(tmpdir(), 'loom-spool-'));
+  streams = new Streams({ url: server.url, prefix: 'loom', source: '/test', log });
+});
+afterEach(async () => {
+  streams.close();
+  await server.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+function open(maxBytes = 1_000_000, into = folder) {
+  const spool = new Spool({ folder: into, maxBytes, log });
+  return { spool, publisher: new EventPublisher({ streams, spool, metrics: openMetrics(), log, gateway: 'g1' }) };
+}
+
+const bypass = (requestId: string): Draft => ({
+  type: 'rewriter.bypassed',
+  subject: 's1',
+  data: { requestId, rewriter: 'w', outcome: 'late', waitedMs: 1 },
+});
+
+/** What is on the stream, as a consumer takes it: each id once. */
+async function published(): Promise<string[]> {
+  const entries = await server.client().xrange('loom:alerts', '-', '+');
+  const once = new Map(entries.map(([, fields]) => decodeEvent(fields)).map((event) => [event.id, event]));
+  return [...once.values()].map(({ type, data }) =>
+    type === 'rewriter.bypassed' ? data.requestId : `${type} ${JSON.stringify(data)}`,
+  );
+}
+
+describe('EventPublisher', () => {
+  test('keeps the order of what was under way when Redis froze and died, and of what came after', async () => {
+    const { spool, publisher } = open();
+    await until(() => streams.connected);
+    server.freeze();
+    publisher.publish(bypass('r1'), ROOT_CONTEXT);
+    const startedMs = performance.now();
+    await until(() => performance.now() - startedMs > 200);
+    publisher.publish(bypass('r2'), ROOT_CONTEXT);
+    await until(() => spool.pending > 0);
+    publisher.publish(bypass('r3'), ROOT_CONTEXT);
+
+    await server.kill();
+    await server.start();
+
+    await until(async () => (await published()).length === 3);
+    expect(await published()).toEqual(['r1', 'r2', 'r3']);
+    await publisher.close();
+  });
+
+  test('publishes what a dead process left before anything of its own', async () => {
+    await server.kill();
+    const fields = ['requestId', 'r0'];
+    await writeFile(
+      join(folder, `${2 ** 22 + 1}.jsonl`),
+      `${JSON.stringify({ key: 'loom:alerts', fields, keep: 9 })}\n`,
+    );
+    const { publisher } = open();
+    publisher.publish(bypass('r1'), ROOT_CONTEXT);
+
+    await server.start();
+
+    const client = server.client();
+    await until(async () => (await client.xlen('loom:alerts')) === 2);
+    expect((await client.xrange('loom:alerts', '-', '+', 'COUNT', 1)).map(([, first]) => first)).toEqual([fields]);
+    await publisher.close();
+  });
+
+  test.each([
+    { when: 'has no room', maxBytes: 0, place: '' },
+    { when: 'cannot be written', maxBytes: 1_000_000, place: 'taken' },
+  ])('says how many events it dropped because the spool $when', async ({ maxBytes, place }) => {
+    await writeFile(join(folder, 'taken'), 'a file where the folder should be');
+    await server.kill();
+    await until(() => !streams.connected);
+    const { publisher } = open(maxBytes, join(folder, place));
+    for (const id of ['r1', 'r2', 'r3']) publisher.publish(bypass(id), ROOT_CONTEXT);
+
+    await server.start();
+
+    await until(async () => (await published()).length === 1);
+    expect(await published()).toEqual(['spool.full {"gateway":"g1","dropped":3}']);
+    await publisher.close();
+  });
+});

@@ -1,0 +1,185 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { Streams } from '@loom/shared';
+import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
+import { until } from '@loom/shared/testing/until.ts';
+import type { Redis } from 'ioredis';
+import winston from 'winston';
+import { BoundedReads } from '../../src/adapters/bounded-reads.ts';
+import { LedgerStore } from '../../src/adapters/ledger-store.ts';
+import { openMetrics } from '../../src/adapters/metrics.ts';
+import { SessionRecords } from '../../src/adapters/session-records.ts';
+import type { LedgerEntry } from '../../src/core/ledger.ts';
+
+const log = winston.createLogger({ silent: true });
+const ANCHOR = 'a'.repeat(64);
+const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+
+let server: RedisServer;
+let client: Redis;
+let streams: Streams;
+let reads: BoundedReads;
+
+beforeEach(async () => {
+  server = await startRedis();
+  client = server.client();
+  streams = new Streams({ url: server.url, prefix: 'loom', source: '/test', log });
+  reads = new BoundedReads(streams, openMetrics());
+  await until(() => streams.connected);
+});
+afterEach(async () => {
+  streams.close();
+  await server.close();
+});
+
+const entryOf = (rewriter: string, json = '"x"'): LedgerEntry => ({
+  rewriter,
+  order: 1,
+  edits: [{ kind: 'append', json }],
+});
+const full = () => client.config('SET', 'maxmemory', '1');
+const roomy = () => client.config('SET', 'maxmemory', '0');
+
+describe('BoundedReads', () => {
+  test('waits 50 ms for a frozen Redis once, then not at all until it answers again', async () => {
+    server.freeze();
+    const waits: number[] = [];
+    for (let at = 0; at < 5; at++) {
+      const startedMs = performance.now();
+      expect(await reads.read((pipeline) => pipeline.get('k'))).toBeUndefined();
+      waits.push(performance.now() - startedMs);
+    }
+    expect(waits[0]).toBeGreaterThanOrEqual(49);
+    expect(waits.slice(1).every((waitedMs) => waitedMs < 25)).toBe(true);
+
+    server.thaw();
+    await until(() => reads.read((pipeline) => pipeline.get('k')));
+  });
+
+  test('takes neither a refused command nor a lost connection for an answer', async () => {
+    await client.set('text', 'no hash');
+    expect(await reads.read((pipeline) => pipeline.hgetall('text'))).toBeUndefined();
+
+    const [, pid] = /process_id:(\d+)/.exec(await client.info('server')) ?? [];
+    server.freeze();
+    const reading = reads.read((pipeline) => pipeline.hgetall('h'));
+    // Not thawed before, as `kill` does: it must not get to answer.
+    process.kill(Number(pid), 'SIGKILL');
+
+    expect(await reading).toBeUndefined();
+  });
+});
+
+describe('LedgerStore', () => {
+  test('writes what Redis did not take as soon as it does, and never over what is there', async () => {
+    const ledger = new LedgerStore(streams, reads, log);
+    await full();
+    ledger.record('s1', ANCHOR, entryOf('scribe'));
+    ledger.record('s1', ANCHOR, entryOf('other', '"mine"'));
+    await ledger.load('s2', [ANCHOR], []);
+    expect(await client.exists('loom:ledger:s1')).toBe(0);
+
+    await roomy();
+    const theirs = JSON.stringify(entryOf('other', '"theirs"'));
+    await client.hset('loom:ledger:s1', `${ANCHOR}:other`, theirs);
+
+    await until(async () => (await client.hlen('loom:ledger:s1')) === 2);
+    expect(await client.hgetall('loom:ledger:s1')).toEqual({
+      [`${ANCHOR}:scribe`]: JSON.stringify(entryOf('scribe')),
+      [`${ANCHOR}:other`]: theirs,
+    });
+    await until(async () => (await client.ttl('loom:ledger:s1')) > 29 * 24 * 3_600);
+    await ledger.close();
+  });
+
+  test('writes what is left when it closes', async () => {
+    const ledger = new LedgerStore(streams, reads, log);
+    await full();
+    ledger.record('s1', ANCHOR, entryOf('scribe'));
+    await client.ping();
+    await roomy();
+
+    await ledger.close();
+
+    expect(await client.hlen('loom:ledger:s1')).toBe(1);
+  });
+
+  test('keeps writing the others when one session cannot be written', async () => {
+    const ledger = new LedgerStore(streams, reads, log);
+    await client.set('loom:ledger:s1', 'no hash');
+    await full();
+    ledger.record('s1', ANCHOR, entryOf('scribe'));
+    for (let at = 0; at < 150; at++) ledger.record('s2', `${at}`.padStart(64, '0'), entryOf('scribe'));
+    await client.ping();
+    await roomy();
+
+    await until(async () => (await client.hlen('loom:ledger:s2')) === 150);
+    await ledger.close();
+  });
+
+  test('asks again after a read that failed, and passes over an entry that is unreadable', async () => {
+    const ledger = new LedgerStore(streams, reads, log);
+    await client.hset('loom:ledger:s1', `${ANCHOR}:scribe`, JSON.stringify(entryOf('scribe')), `${ANCHOR}:bad`, '{');
+    server.freeze();
+    await ledger.load('s1', [ANCHOR], ['scribe']);
+    expect(ledger.entriesAt('s1', ANCHOR)).toEqual([]);
+
+    server.thaw();
+    await until(async () => {
+      await ledger.load('s1', [ANCHOR], ['scribe']);
+      return ledger.entriesAt('s1', ANCHOR).length;
+    });
+
+    expect(ledger.entriesAt('s1', ANCHOR)).toEqual([entryOf('scribe')]);
+    await ledger.close();
+  });
+});
+
+describe('SessionRecords', () => {
+  const said = { profile: 'alpha', traceparent: TRACEPARENT };
+
+  test('remembers for other gateways, each thing as it was said last', async () => {
+    const sessions = new SessionRecords(streams, reads, log);
+    sessions.remember('s1', said);
+    sessions.remember('s1', { profile: 'beta' });
+    await until(async () => (await client.hget('loom:session:s1', 'profile')) === 'beta');
+
+    expect(await new SessionRecords(streams, reads, log).find('s1')).toEqual({ ...said, profile: 'beta' });
+  });
+
+  test('serves from memory while Redis is away, and writes when it is back', async () => {
+    const sessions = new SessionRecords(streams, reads, log);
+    await server.kill();
+    await until(() => !streams.connected);
+    sessions.remember('s1', said);
+    expect(await sessions.find('s1')).toEqual(said);
+
+    await server.start();
+
+    await until(async () => (await client.hlen('loom:session:s1')) === 2);
+    expect(await client.hgetall('loom:session:s1')).toEqual(said);
+  });
+
+  test('writes all of it with the next word, when a Redis without room took nothing', async () => {
+    const sessions = new SessionRecords(streams, reads, log);
+    await full();
+    sessions.remember('s1', said);
+    await client.ping();
+    await roomy();
+
+    await until(async () => {
+      sessions.remember('s1', said);
+      return (await client.hlen('loom:session:s1')) === 2;
+    });
+  });
+
+  test('lets what was said during a read stand', async () => {
+    await client.hset('loom:session:s1', said);
+    const sessions = new SessionRecords(streams, reads, log);
+
+    const finding = sessions.find('s1');
+    sessions.remember('s1', { profile: 'beta' });
+
+    expect(await finding).toEqual({ ...said, profile: 'beta' });
+    expect(await sessions.find('s1')).toEqual({ ...said, profile: 'beta' });
+  });
+});

@@ -1,0 +1,219 @@
+import { describe, expect, test } from '@jest/globals';
+import { assistant, CACHE, hookReminder, sha256, text, user } from './fixtures/body.ts';
+import { add, check, edited, refusal, remove, replace } from './fixtures/edits.ts';
+
+const BILLING = text('x-anthropic-billing-header: cc_version=2.1.330.abc; cc_entrypoint=cli;');
+const marked = (value: string) => text(value, { cache_control: CACHE });
+const BODY = {
+  messages: [
+    { role: 'user', content: 'one' },
+    assistant(text('1')),
+    user(text('two'), { type: 'image' }, marked('three')),
+  ],
+  system: [BILLING, marked('identity'), marked('rules')],
+};
+const LAST = '/messages/2/content';
+
+describe('applyEdits', () => {
+  test('replaces texts and blocks, inserts, removes, in system and in messages', () => {
+    const { body, results } = edited(BODY, [
+      replace('/system/1/text', 'I am Alpha.'),
+      { op: 'replace', path: `${LAST}/0`, value: { type: 'text', text: '2' } },
+      add(`${LAST}/1`, 'between'),
+      add('/system/-', 'more rules'),
+      remove('/system/2'),
+    ]);
+
+    expect(results).toMatchObject([{ applied: true, durable: [] }]);
+    expect(body).toEqual({
+      messages: [
+        BODY.messages[0],
+        BODY.messages[1],
+        user(text('2'), text('between'), { type: 'image' }, marked('three')),
+      ],
+      system: [BILLING, marked('I am Alpha.'), text('more rules')],
+    });
+  });
+
+  test('addresses string content as a list of one block, and writes it so only where it must', () => {
+    const body = {
+      messages: [
+        { role: 'user', content: 'one' },
+        { role: 'system', content: 'two' },
+      ],
+      system: 'three',
+    };
+
+    expect(
+      edited(body, [
+        replace('/messages/0/content/0/text', '1'),
+        add('/messages/1/content/-', '2'),
+        add('/system/0', 'zero'),
+      ]).body,
+    ).toEqual({
+      messages: [
+        { role: 'user', content: '1' },
+        { role: 'system', content: [text('two'), text('2')] },
+      ],
+      system: [text('zero'), text('three')],
+    });
+    expect(edited(body, [add('/system/-', 'four'), remove('/system/0')]).body.system).toEqual([text('four')]);
+  });
+
+  test('counts the messages and blocks that go upstream, not those that were cut', () => {
+    const hook = text(hookReminder());
+    const messages = [
+      user(text('one')),
+      { role: 'system', content: [hook] },
+      assistant(text('1')),
+      user(hook, text('two')),
+    ];
+
+    expect(edited({ messages }, [replace('/messages/2/content/0/text', '2')]).body.messages).toEqual([
+      user(text('one')),
+      assistant(text('1')),
+      user(text('2')),
+    ]);
+  });
+
+  test('leaves every byte outside of its edits as it was', () => {
+    const json =
+      '{ "max_tokens":1.0,"messages":[ {"content":[{"type":"text" , "text":"\\u0061\\/"},{"text":"b","type":"text"}],"role":"user"}]}';
+
+    expect(edited(json, [replace('/messages/0/content/1/text', 'é"'), add('/messages/0/content/0', 'new')]).json).toBe(
+      '{ "max_tokens":1.0,"messages":[ {"content":[{"type":"text","text":"new"},{"type":"text" , "text":"\\u0061\\/"},{"text":"é\\"","type":"text"}],"role":"user"}]}',
+    );
+  });
+
+  test('lets later operations count what earlier ones of the same answer did', () => {
+    const edits = [
+      add(`${LAST}/0`, 'zero'),
+      check(`${LAST}/0/text`, 'zero'),
+      remove(`${LAST}/1`),
+      replace(`${LAST}/2/text`, '3'),
+      check(`${LAST}/2/text`, '3'),
+      replace(`${LAST}/2/text`, '4'),
+    ];
+
+    expect(edited(BODY, edits).body.messages[2]).toEqual(user(text('zero'), { type: 'image' }, marked('4')));
+  });
+
+  test('a test compares a text, or a block whatever the order of its members', () => {
+    const passes = (path: string, value: unknown) => refusal(edited(BODY, [check(path, value)])) === undefined;
+
+    expect({
+      text: passes('/messages/0/content/0/text', 'one'),
+      block: passes(`${LAST}/0`, { text: 'two', type: 'text' }),
+      otherBlock: passes(`${LAST}/1`, { type: 'image' }),
+      answer: passes('/messages/1/content/0/text', '1'),
+      anotherText: passes('/messages/0/content/0/text', 'One'),
+      anotherType: passes(`${LAST}/0`, { text: 'two', type: 'image' }),
+      moreMembers: passes(`${LAST}/0`, { text: 'two', type: 'text', more: 1 }),
+      noText: passes(`${LAST}/1/text`, undefined),
+      nothing: passes(`${LAST}/0`, null),
+    }).toEqual({
+      text: true,
+      block: true,
+      otherBlock: true,
+      answer: false,
+      anotherText: false,
+      anotherType: false,
+      moreMembers: false,
+      noText: false,
+      nothing: false,
+    });
+  });
+
+  test('moves the marker of a block that it removes', () => {
+    expect(edited(BODY, [remove(`${LAST}/2`)]).body.messages[2]).toEqual(
+      user(text('two'), { type: 'image', cache_control: CACHE }),
+    );
+    expect(edited({ ...BODY, system: [BILLING, marked('a'), text('b')] }, [remove('/system/1')]).body.system).toEqual([
+      BILLING,
+      marked('b'),
+    ]);
+  });
+
+  test('moves a marker on that a cut block left behind', () => {
+    const messages = [user(text('one'), text('two'), marked(hookReminder()), text('three'))];
+
+    expect(edited({ messages }, [remove('/messages/0/content/1')]).body.messages).toEqual([
+      user(marked('one'), text('three')),
+    ]);
+  });
+
+  test('gives durable edits back as the exact bytes that went into the body', () => {
+    const { results, json } = edited(BODY, [
+      replace('/messages/0/content/0/text', 'é "1"', true),
+      add(`${LAST}/-`, 'more', true),
+      add('/system/-', 'x'),
+    ]);
+
+    const durable = results[0]?.applied ? results[0].durable.map(({ edit }) => edit) : [];
+    expect(durable).toEqual([
+      { kind: 'replace', of: sha256('one'), json: '"é \\"1\\""' },
+      { kind: 'append', json: '{"type":"text","text":"more"}' },
+    ]);
+    for (const edit of durable) expect(json).toContain(edit.json);
+  });
+});
+
+describe('applyEdits, with several rewriters', () => {
+  const TWO = { messages: [user(text('a'), text('b'), text('c'))] };
+  const at = (index: number | string) => `/messages/0/content/${index}`;
+
+  test('keeps pointers relative to what the event showed, whatever an earlier rewriter did', () => {
+    const first = [remove(at(0)), add(at(0), 'new'), add(at('-'), 'end')];
+    const second = [
+      replace(`${at(2)}/text`, 'C'),
+      add(at(1), 'in front of b'),
+      add(at('-'), 'the very end'),
+      check(`${at(1)}/text`, 'b'),
+    ];
+
+    expect(edited(TWO, first, second.slice(0, 3)).body.messages).toEqual([
+      user(text('new'), text('in front of b'), text('b'), text('C'), text('end'), text('the very end')),
+    ]);
+    // Its own insertion does move what stands behind it.
+    expect(refusal(edited(TWO, first, second))).toBe('a test failed at block 1');
+  });
+
+  test('refuses what overlaps an earlier rewriter’s edit, in either order, and nothing else', () => {
+    const one = [replace(`${at(0)}/text`, 'A'), replace(`${at(1)}/text`, 'B')];
+    const two = [replace(`${at(1)}/text`, 'b!'), add(at('-'), 'z')];
+
+    const forth = edited(TWO, one, two);
+    const back = edited(TWO, two, one);
+
+    expect([refusal(forth), forth.body.messages]).toEqual([
+      'block 1 was written by a',
+      [user(text('A'), text('B'), text('c'))],
+    ]);
+    expect([refusal(back), back.body.messages]).toEqual([
+      'block 1 was written by a',
+      [user(text('a'), text('b!'), text('c'), text('z'))],
+    ]);
+  });
+
+  test('refuses an edit of a block that an earlier rewriter removed', () => {
+    expect(refusal(edited(TWO, [remove(at(1))], [replace(`${at(1)}/text`, 'x')]))).toBe(
+      'block 1 was removed by an earlier rewriter',
+    );
+  });
+
+  test('does not let two rewriters together remove all blocks of a list', () => {
+    const two = { messages: [user(text('a'), text('b'))] };
+
+    expect(refusal(edited(two, [remove(at(0))], [remove(at(1))]))).toBe('the only block of a list cannot be removed');
+  });
+
+  test('tells of a durable block what stood there before it', () => {
+    const { results } = edited(TWO, [add(at('-'), '1', true)], [add(at('-'), '2', true), add(at('-'), '3', true)]);
+
+    expect(
+      results.map(
+        (result) => result.applied && result.durable.map(({ edit }) => edit.kind === 'append' && edit.behind),
+      ),
+    ).toEqual([[undefined], [1, 2]]);
+  });
+});
