@@ -76,11 +76,13 @@ export class EditStage {
     this.#metrics = options.metrics;
   }
 
-  /** For `count_tokens`: what would be billed, without asking anyone. */
+  /**
+   * Replays what earlier requests of the session were given, without asking anyone. `count_tokens` needs no more: its
+   * number is then what will be billed, whatever part of the conversation the client has counted.
+   */
   async replay(read: ReadRequest, placed: Placed): Promise<number> {
     const { tree, session } = read;
-    const replays = placed.class === 'main' || placed.class === 'compaction';
-    if (!tree || !session || placed.profile === PASSTHROUGH || !replays) return 0;
+    if (!tree || !session || placed.profile === PASSTHROUGH) return 0;
     const rewriters = this.#registry.declarations.map(({ name }) => name);
     await this.#ledger.load(session, [...placed.anchors.values()], rewriters);
     const { replayed, missed } = replayLedger(
@@ -97,7 +99,8 @@ export class EditStage {
   async run(request: StageRequest): Promise<Staged> {
     const { read, placed } = request;
     const { tree } = read;
-    const replayed = await this.replay(read, placed);
+    const isConversation = placed.class === 'main' || placed.class === 'compaction';
+    const replayed = isConversation ? await this.replay(read, placed) : 0;
     const questions = tree ? this.#questions(tree, read.session, placed) : [];
     const { asked, passed } = this.#holds.choose(questions, (question) => subjectOf(question, request));
     if (!tree || asked.length === 0) {

@@ -81,7 +81,7 @@ export class EventPublisher {
         for (const event of sealed) this.#inFlight.delete(event);
       },
       () => {
-        if (this.#inFlight.delete(sealed)) this.spool(sealed);
+        for (const event of sealed) if (this.#inFlight.delete(event)) this.spool(event);
       },
     );
     for (const event of sealed) this.#inFlight.set(event, sent);

@@ -16,6 +16,8 @@ import type { UpstreamProxy } from './upstream-proxy.ts';
 export const MESSAGES_PATH = '/v1/messages';
 export const COUNT_TOKENS_PATH = '/v1/messages/count_tokens';
 
+const CLIENT_LEFT = 'the client has left';
+
 const sha256 = (data: string | Uint8Array) => hash('sha256', data);
 
 /** Takes a Messages request through Loom: read, placed, edited, forwarded. Whatever fails here, it is forwarded. */
@@ -59,7 +61,8 @@ export class MessagesHandler {
     const gone = new AbortController();
     let exchange: Exchange | undefined;
     response.once('close', () => {
-      gone.abort();
+      // With a reason of its own: without one, each would cost an exception and its stack.
+      gone.abort(CLIENT_LEFT);
       if (exchange) this.#active.delete(exchange);
     });
     let body: BodyParts = [bytes];

@@ -155,7 +155,6 @@ class Plan {
     }
     this.#texts.set(block, text);
     this.#commits.push(() => {
-      block.cuts = [];
       block.newText = token;
       block.writtenBy = this.#context.rewriter;
     });

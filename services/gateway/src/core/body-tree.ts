@@ -21,7 +21,7 @@ export interface Block extends Element {
   cuts: Span[];
   /** The string token that takes the text's place. */
   newText: Uint8Array | undefined;
-  /** The `cache_control` value of a removed block behind this one. */
+  /** The `cache_control` value of a removed neighbour. */
   movedCacheControl: Uint8Array | undefined;
   /** Who wrote this block or its text: a rewriter's name, or the ledger. */
   writtenBy: string | undefined;

@@ -51,7 +51,7 @@ export function cutMetadata(tree: BodyTree, accept: AcceptMetadata): CutResult {
     }
   }
   keepOpening(tree);
-  for (const { list, block } of removed) if (block.removed) moveCacheControl(tree, list, block);
+  for (const { list, block } of removed) moveCacheControl(tree, list, block);
   return result;
 }
 

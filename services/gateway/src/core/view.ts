@@ -5,21 +5,25 @@ import { effectiveText } from './human-text.ts';
 import type { Question } from './match-wants.ts';
 import { newestMessage } from './request-class.ts';
 
-/** Longer texts are not shown: an event stays small, and no rewriter has business with them. Characters. */
+/** Longer texts are shown by their type alone: an event stays small, and no rewriter has business with them. Characters. */
 const MAX_TEXT_LENGTH = 262_144;
+/** Where the only question is what to put behind a prompt, a long prompt is none of the rewriters' business either. */
+const MAX_PROMPT_LENGTH = 16_384;
 
 /** The parts of a request that the awaited rewriters asked for: their union, each part once. */
 export function viewFor(tree: BodyTree, questions: Question[], anchors: Map<Message, string>): RequestView {
+  const isPrompt = questions.every(({ labels }) => labels.every((label) => label === 'human'));
+  const maxLength = isPrompt ? MAX_PROMPT_LENGTH : MAX_TEXT_LENGTH;
   const parts = new Set(questions.flatMap(({ rewriter }) => rewriter.view));
   const view: RequestView = {};
-  if (parts.has('system')) view.system = tree.system ? blocksOf(tree, tree.system) : [];
+  if (parts.has('system')) view.system = tree.system ? blocksOf(tree, tree.system, maxLength) : [];
   const last = parts.has('last') ? newestMessage(tree) : undefined;
   if (last?.content) {
     view.last = {
       pointer: `/messages/${keptMessages(tree).indexOf(last)}`,
       role: last.role,
       ...anchorOf(last, anchors),
-      content: blocksOf(tree, last.content),
+      content: blocksOf(tree, last.content, maxLength),
     };
   }
   if (parts.has('matched')) view.matched = matchedTexts(tree, questions, anchors);
@@ -39,10 +43,10 @@ function matchedTexts(tree: BodyTree, questions: Question[], anchors: Map<Messag
   });
 }
 
-function blocksOf(tree: BodyTree, list: BlockList): { type: string; text?: string }[] {
+function blocksOf(tree: BodyTree, list: BlockList, maxLength: number): { type: string; text?: string }[] {
   return keptBlocks(list).map((block) => {
     const text = effectiveText(tree, block);
-    return text === undefined || text.length > MAX_TEXT_LENGTH ? { type: block.type } : { type: block.type, text };
+    return text === undefined || text.length > maxLength ? { type: block.type } : { type: block.type, text };
   });
 }
 

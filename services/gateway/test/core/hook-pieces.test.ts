@@ -83,8 +83,9 @@ describe('findHookPieces, in a user message', () => {
     expect([
       left(hookReminder(line)),
       left(hookWrapper(`a\n\n${line}`)),
+      left(hookWrapper(`${line}\n\nb`)),
       left(`a\n\n${CONTEXT}${line}`, 'system'),
-    ]).toEqual(['', hookWrapper('a'), 'a']);
+    ]).toEqual(['', hookWrapper('a'), hookWrapper('b'), 'a']);
     expect(findHookPieces(hookReminder(line), 'user', acceptAll).found.map((metadata) => metadata.prompt)).toEqual([
       prompt,
     ]);

@@ -40,6 +40,12 @@ describe('readRequest', () => {
     });
   });
 
+  test('believes a block that names no session', () => {
+    const { metadata, namedProfile } = read(bodyOf(hook({ source: 'alpha' }), text('Hello')));
+
+    expect([metadata?.source, namedProfile]).toEqual(['alpha', 'alpha']);
+  });
+
   test('reads of a body that cannot be followed what the headers say', () => {
     expect(read('{"messages":', { ...HEADERS, 'x-loom-profile': 'beta' })).toEqual({
       tree: undefined,

@@ -108,4 +108,15 @@ describe('viewFor', () => {
       matched: [],
     });
   });
+
+  test('leaves a long prompt out where a person typed it, and shows it where a literal was found', () => {
+    const long = `${LITERAL} ${'x'.repeat(16_384)}`;
+    const human: RewriterDeclaration = { ...REWRITER, wants: [{ on: 'human' }], view: ['last'] };
+    const body = { messages: [user(text('look at this'), text(long))], tools: [{ name: 'Bash' }] };
+
+    const shown = (rewriter: RewriterDeclaration) => view(body, rewriter).last?.content;
+
+    expect(shown(human)).toEqual([text('look at this'), { type: 'text' }]);
+    expect(shown(wanting('any', 'last'))).toEqual([text('look at this'), text(long)]);
+  });
 });

@@ -3,7 +3,7 @@ import { messageOf } from '@loom/shared/testing/answer.ts';
 import type { Compaction } from '@loom/shared/testing/claude-code/claude-code.ts';
 import { bodyOf, expectCacheRead, expectKeptPrefix, expectKeptThroughout, messagesOf, textsOf } from './forwarded.ts';
 import { PROMPTS } from './prompts.ts';
-import { publishedFor } from './published.ts';
+import { publishedFor, traceIdOf } from './published.ts';
 import { startStack } from './stack.ts';
 import { type Exchange, Talk, type TalkOptions, withBody } from './talk.ts';
 
@@ -99,6 +99,14 @@ describe.each(clients)('a compaction of %s', (client, options) => {
     const speaks = compaction.trigger === 'auto' || saysIt;
     expect(continuationOf(next.forwarded.body)?.includes(PROMPTS.continuation)).toBe(speaks);
     expectKeptThroughout(talk.exchanges.slice(talk.exchanges.indexOf(next)));
+    const published = await publishedFor(stack, talk.exchanges);
+    expect(published.map(({ received }) => [received.data.class, received.data.profile, traceIdOf(received)])).toEqual(
+      talk.exchanges.map((exchange) => {
+        if (exchange !== asked) return ['main', 'alpha', exchange.trace];
+        // 2.1.330 keeps a new prompt, and the metadata with it, for the request after the summary.
+        return ['compaction', 'alpha', options.version === '2.1.330' ? before.trace : asked.trace];
+      }),
+    );
   });
 
   test("in mid tool loop is the persona's, and so is what follows", async () => {
