@@ -52,12 +52,17 @@ export type MetadataFields = Pick<
 export function formatMetadata(fields: MetadataFields, secret?: string): string {
   const room = MAX_METADATA_LENGTH - (secret ? 80 : 0);
   let prompt = fields.prompt;
-  let line = JSON.stringify({ canary: CANARY, ...fields });
+  let line = toLine(fields);
   while (line.length > room && prompt) {
     prompt = prompt.slice(0, Math.max(0, prompt.length - (line.length - room))).toWellFormed();
-    line = JSON.stringify({ canary: CANARY, ...fields, prompt });
+    line = toLine({ ...fields, prompt });
   }
   return secret ? `${line.slice(0, -1)},"sig":"${sign(line, secret)}"}` : line;
+}
+
+/** Without `<`: some clients escape the tags of their own wrappers in it, and a signature would no longer fit. */
+function toLine(fields: MetadataFields): string {
+  return JSON.stringify({ canary: CANARY, ...fields }).replaceAll('<', '\\u003c');
 }
 
 /** Whether a line that `formatMetadata` wrote bears the signature of this secret. */

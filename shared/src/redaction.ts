@@ -5,7 +5,7 @@ import { isNativeError } from 'node:util/types';
  * forgets one: a field that is not here is left out, and its name is listed in `withheld`.
  */
 export const SAFE_FIELDS: ReadonlySet<string> = new Set(
-  `anchor attempt bytes class code consumer counters deadLettered deliveries dropped durationMs edits entries entry error
+  `adminPort anchor attempt bytes class code consumer counters deadLettered deliveries dropped durationMs edits entries entry error
   errorType event failed field file gateway group handled heldMs holdMs hits host ignored injected items labels lag
   matched misses model name neutralised operations outcome overBudget pending phase pid port profile profiles reason
   released replica requestId rewriter rewriters service session signal skippedStale spooled spooledBytes stack status

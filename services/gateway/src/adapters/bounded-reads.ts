@@ -3,10 +3,11 @@ import type { Streams } from '@loom/shared';
 import type { ChainableCommander } from 'ioredis';
 import type { Metrics } from './metrics.ts';
 
+/** The longest that a request waits for a read, milliseconds. */
 const READ_MS = 50;
 const SUSPENDED_MS = 1_000;
 
-/** Reads from Redis on a request's path: at most 50 ms, and after a miss not again until Redis was seen to answer. */
+/** Reads from Redis on a request's path: bounded, and after a miss not again until Redis was seen to answer. */
 export class BoundedReads {
   readonly #streams: Streams;
   readonly #metrics: Metrics;
@@ -21,17 +22,19 @@ export class BoundedReads {
    * Runs a pipeline and returns the replies in order; undefined when Redis is away, did not answer in time, or refused
    * one of the commands.
    *
+   * @param withinMs how long to wait, milliseconds; 50 by default
+   *
    * @example
    * const replies = await reads.read((pipeline) => pipeline.hgetall('loom:session:s1')); // [{ profile: 'alpha' }]
    */
-  async read(build: (pipeline: ChainableCommander) => void): Promise<unknown[] | undefined> {
+  async read(build: (pipeline: ChainableCommander) => void, withinMs = READ_MS): Promise<unknown[] | undefined> {
     if (!this.#streams.connected || this.#isSuspended) return undefined;
     const pipeline = this.#streams.redis.pipeline();
     build(pipeline);
     const reply = pipeline.exec();
     const { promise: timeout, resolve } = Promise.withResolvers<void>();
     // One more look at the sockets: where this process was busy, the reply is there and only has not been read yet.
-    const timer = setTimeout(() => setImmediate(resolve), READ_MS);
+    const timer = setTimeout(() => setImmediate(resolve), withinMs);
     // A pipeline resolves also when the connection was lost: each reply is then an error.
     const replies = await Promise.race([reply.catch(() => null), timeout]);
     clearTimeout(timer);

@@ -3,6 +3,8 @@ import { LRUCache } from 'lru-cache';
 import { LedgerEntry } from '../core/ledger.ts';
 import type { BoundedReads } from './bounded-reads.ts';
 
+/** A miss here would send the whole history without its edits, and have all of it billed anew. Milliseconds. */
+const FIRST_READ_MS = 250;
 const KEEP_SECONDS = 30 * 24 * 3600;
 const MAX_SESSIONS = 1_000;
 const CATCH_UP_MS = 1_000;
@@ -51,14 +53,14 @@ export class LedgerStore {
     await this.#writeAll();
   }
 
-  /** Brings what Redis knows about these anchors into memory; one read of at most 50 ms, none when all are known. */
+  /** Brings what Redis knows about these anchors into memory; one read of at most 50 ms (250 ms for the first of a session), none when all are known. */
   async load(session: string, anchors: string[], rewriters: string[]): Promise<void> {
     const ledger = this.#ledger(session);
     const unknown = anchors.filter((anchor) => !ledger.known.has(anchor));
     if (unknown.length === 0) return;
     const key = this.#key(session);
     if (!ledger.isLoaded) {
-      const replies = await this.#reads.read((pipeline) => pipeline.hgetall(key));
+      const replies = await this.#reads.read((pipeline) => pipeline.hgetall(key), FIRST_READ_MS);
       if (!replies) return;
       for (const [field, value] of Object.entries((replies[0] ?? {}) as Record<string, string>))
         this.#take(ledger, field, value);

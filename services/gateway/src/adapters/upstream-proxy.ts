@@ -18,7 +18,6 @@ export interface Outgoing {
 
 interface UnderWay extends Outgoing {
   path: string;
-  attempts: number;
   /** The newest attempt. */
   sent: http.ClientRequest | undefined;
   sentMs: number;
@@ -78,7 +77,7 @@ export class UpstreamProxy {
   /** Sends a request on, and its answer back; `request.url` is a path, as `originForm` gives it. */
   forward(request: IncomingMessage, response: ServerResponse, outgoing: Outgoing): void {
     const path = request.url ?? '/';
-    const start = { attempts: 0, sent: undefined, sentMs: 0, receivedBefore: 0, isAnswered: false, timedOut: false };
+    const start = { sent: undefined, sentMs: 0, receivedBefore: 0, isAnswered: false, timedOut: false };
     const underWay: UnderWay = { ...outgoing, ...start, path };
     this.#underWay.set(request, underWay);
     request.headers = requestHeaders(request.rawHeaders, outgoing.body && lengthOf(outgoing.body));
@@ -104,7 +103,6 @@ export class UpstreamProxy {
   #onRequest(proxyRequest: http.ClientRequest, request: IncomingMessage): void {
     const underWay = this.#underWay.get(request);
     if (!underWay) return;
-    underWay.attempts += 1;
     underWay.sent = proxyRequest;
     underWay.sentMs = performance.now();
     underWay.receivedBefore = proxyRequest.socket?.bytesRead ?? 0;
@@ -154,22 +152,20 @@ export class UpstreamProxy {
     if (underWay.isAnswered) return;
     const code = errorTypeOf(error);
     if (this.#isStale(underWay, request, code)) {
-      // Who closed one idle connection has closed the others, too.
+      // Who closed one idle connection has closed the others, too. A new one is never stale: this happens once.
       for (const socket of Object.values(this.#agent.freeSockets).flat()) socket?.destroy();
       this.#log.debug('a kept connection was dead, the request goes over a new one', { errorType: code });
       this.#send(request, response);
       return;
     }
-    if (code === 'ETIMEDOUT') underWay.timedOut = true;
     this.#fail(underWay, response, code);
   }
 
   /** Whether the upstream had closed the connection before it could see the request, so that it may be sent again. */
   #isStale(underWay: UnderWay, request: IncomingMessage, code: string): boolean {
-    const { attempts, sent, sentMs, receivedBefore, body } = underWay;
+    const { sent, sentMs, receivedBefore, body } = underWay;
     const isWhole = body !== undefined || Number(request.headers['content-length'] ?? 0) === 0;
     return (
-      attempts === 1 &&
       sent?.reusedSocket === true &&
       (code === 'ECONNRESET' || code === 'EPIPE') &&
       sent.socket?.bytesRead === receivedBefore &&

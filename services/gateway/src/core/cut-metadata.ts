@@ -1,8 +1,9 @@
 import { CANARY, type Metadata } from '@loom/shared/metadata.ts';
 import { type Block, type BlockList, type BodyTree, keptBlocks, type Message, type Span } from './body-tree.ts';
 import { moveCacheControl } from './cache-control.ts';
-import { type AcceptMetadata, findHookPieces, type HookPieces, withoutCuts } from './hook-pieces.ts';
+import { type AcceptMetadata, findHookPieces, findQuotedPieces, type HookPieces, withoutCuts } from './hook-pieces.ts';
 import { decodeToken, encodeToken, textOffsets } from './json-text.ts';
+import { isBackgroundCall } from './request-class.ts';
 
 export interface CutResult {
   /** Blocks that were cut, the history's included. */
@@ -45,8 +46,10 @@ export function cutMetadata(tree: BodyTree, accept: AcceptMetadata): CutResult {
     for (const hit of genuine(message, hits, isFollowedByHooks)) {
       cut(tree, message, hit);
       if (hit.block.removed) removed.push({ list: message.content as BlockList, block: hit.block });
-      result.blocks += hit.pieces.found.length;
-      result.newest = hit.pieces.found.at(-1);
+      const { found, cuts } = hit.pieces;
+      result.blocks += found.length || cuts.length;
+      if (found.length === 0) continue;
+      result.newest = found.at(-1);
       result.newestMessage = message;
     }
   }
@@ -60,6 +63,7 @@ function findHits(tree: BodyTree, accept: AcceptMetadata): Map<number, Hit[]> {
   const bytes = tree.bytes as Buffer;
   const hitsOf = new Map<number, Hit[]>();
   let at = bytes.indexOf(CANARY);
+  const isQuoting = at >= 0 && isBackgroundCall(tree);
   for (const [index, { role, content, start, end }] of tree.messages.entries()) {
     if (at >= 0 && at < start) at = bytes.indexOf(CANARY, start);
     if (at < 0) break;
@@ -70,8 +74,10 @@ function findHits(tree: BodyTree, accept: AcceptMetadata): Map<number, Hit[]> {
       if (at >= 0 && at < block.text.start) at = bytes.indexOf(CANARY, block.text.start);
       if (at < 0 || at >= block.text.end) continue;
       const text = decodeToken(bytes, block.text);
-      const pieces = text === undefined ? undefined : findHookPieces(text, role, accept);
-      if (text !== undefined && pieces && pieces.found.length > 0) hits.push({ block, text, pieces });
+      if (text === undefined) continue;
+      const pieces = findHookPieces(text, role, accept);
+      if (pieces.found.length === 0 && isQuoting) pieces.cuts = findQuotedPieces(text, accept);
+      if (pieces.cuts.length > 0) hits.push({ block, text, pieces });
     }
     if (hits.length > 0) hitsOf.set(index, hits);
   }

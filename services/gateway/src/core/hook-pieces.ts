@@ -51,11 +51,27 @@ export function findHookPieces(text: string, role: string, accept: AcceptMetadat
       cuts: cutsOf(text, own, { start: 0, end: text.length }, false),
     };
   }
-  const wrappers = leadingWrappers(text, lines);
+  const wrappers = wrappersFrom(text, lines, 0);
   return {
     found: wrappers.flatMap((wrapper) => wrapper.lines.map(({ metadata }) => metadata)),
     cuts: wrappers.flatMap(({ inner, lines: inside }) => cutsOf(text, inside, inner, true)),
   };
+}
+
+/**
+ * Finds the blocks of a text in which the client quotes a conversation (titles, topics: 1.0.128 hands its hooks' output
+ * on): their wrappers begin a line anywhere. They are cut, but say nothing about the request.
+ */
+export function findQuotedPieces(text: string, accept: AcceptMetadata): TextRange[] {
+  const lines = findLines(text, accept);
+  const cuts: TextRange[] = [];
+  for (let next = 0; next < lines.length; ) {
+    const line = lines[next] as Line;
+    const wrappers = wrappersFrom(text, lines.slice(next), text.lastIndexOf('\n', line.start) + 1);
+    cuts.push(...wrappers.flatMap(({ inner, lines: inside }) => cutsOf(text, inside, inner, true)));
+    next += Math.max(1, wrappers.flatMap(({ lines: inside }) => inside).length);
+  }
+  return cuts;
 }
 
 /** Every one-line JSON object with the canary that begins a line, or stands behind a wrapper's tag or a prefix. */
@@ -119,11 +135,11 @@ interface Wrapper {
   lines: Line[];
 }
 
-/** The wrappers with which the text begins, one behind the other, that hold at least one block. */
-function leadingWrappers(text: string, lines: Line[]): Wrapper[] {
+/** The wrappers that stand there, one behind the other, and hold at least one block. */
+function wrappersFrom(text: string, lines: Line[], from: number): Wrapper[] {
   const wrappers: Wrapper[] = [];
   let next = 0;
-  for (let at = skipSpace(text, 0); ; ) {
+  for (let at = skipSpace(text, from); ; ) {
     const kind = WRAPPERS.find(({ open }) => text.startsWith(open, at));
     if (!kind) return wrappers;
     const start = at + kind.open.length;

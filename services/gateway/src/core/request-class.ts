@@ -58,7 +58,7 @@ export function classify(tree: BodyTree, signs: ClassSigns): RequestClass {
   }
   if (system.some((text) => text.startsWith(SUMMARIZER)) || isCompactionInstruction(tree, signs)) return 'compaction';
   if (isWarmup(tree)) return 'probe';
-  if (system.some((text) => AUXILIARY_OPENINGS.some((opening) => text.startsWith(opening)))) return 'auxiliary';
+  if (isBackgroundCall(tree)) return 'auxiliary';
   if (readMember(tree, 'output_config', OutputConfig)?.format !== undefined) return 'auxiliary';
 
   const named = signs.headers['x-loom-profile'] !== undefined || signs.metadata !== undefined;
@@ -68,6 +68,11 @@ export function classify(tree: BodyTree, signs: ClassSigns): RequestClass {
   const isOldClient = signs.headers['x-claude-code-session-id'] === undefined;
   if (isOldClient && signs.profileIsRemembered && !isContinued(tree)) return 'subagent';
   return 'main';
+}
+
+/** Whether the system prompt is one of the client's own small jobs: titles, topics, paths, classifiers. */
+export function isBackgroundCall(tree: BodyTree): boolean {
+  return systemTexts(tree).some((text) => AUXILIARY_OPENINGS.some((opening) => text.startsWith(opening)));
 }
 
 function systemTexts(tree: BodyTree): string[] {

@@ -6,12 +6,10 @@ import { type Draft, decodeEvent, Streams } from '@loom/shared';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
-import winston from 'winston';
 import { EventPublisher } from '../../src/adapters/event-publisher.ts';
 import { openMetrics } from '../../src/adapters/metrics.ts';
 import { Spool } from '../../src/adapters/spool.ts';
-
-const log = winston.createLogger({ silent: true });
+import { log } from '../quiet-log.ts';
 
 let server: RedisServer;
 let streams: Streams;

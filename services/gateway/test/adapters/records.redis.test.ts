@@ -3,14 +3,13 @@ import { Streams } from '@loom/shared';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import type { Redis } from 'ioredis';
-import winston from 'winston';
 import { BoundedReads } from '../../src/adapters/bounded-reads.ts';
 import { LedgerStore } from '../../src/adapters/ledger-store.ts';
 import { openMetrics } from '../../src/adapters/metrics.ts';
 import { SessionRecords } from '../../src/adapters/session-records.ts';
 import type { LedgerEntry } from '../../src/core/ledger.ts';
+import { log } from '../quiet-log.ts';
 
-const log = winston.createLogger({ silent: true });
 const ANCHOR = 'a'.repeat(64);
 const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 

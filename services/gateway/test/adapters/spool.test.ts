@@ -11,11 +11,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import winston from 'winston';
 import { Spool } from '../../src/adapters/spool.ts';
 import type { SpooledEntry } from '../../src/adapters/spool-file.ts';
+import { log } from '../quiet-log.ts';
 
-const log = winston.createLogger({ silent: true });
 /** Greater than any process id that Linux gives. */
 const DEAD = 2 ** 22 + 1;
 

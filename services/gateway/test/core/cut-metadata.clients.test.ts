@@ -86,12 +86,7 @@ describe.each(CLIENTS)('cutMetadata, for client %s', (_, options) => {
   test('knows the newest prompt, wherever the client puts it', () => {
     const newest = sessionOf(clientOf(options)).map((request) => cut(request).result.newest?.prompt);
 
-    expect(newest).toEqual(
-      ['First.', 'First.', TRICKY, 'Fifth.', 'Sixth.', 'Sixth.'].map((prompt) =>
-        // 2.1.330 keeps a hook from closing its wrapper.
-        options.version === '2.1.330' ? prompt.replace('</system-reminder>', '&lt;/system-reminder>') : prompt,
-      ),
-    );
+    expect(newest).toEqual(['First.', 'First.', TRICKY, 'Fifth.', 'Sixth.', 'Sixth.']);
   });
 
   test('keeps every message’s form in all later requests of the process', () => {

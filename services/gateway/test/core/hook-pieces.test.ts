@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { CANARY, formatMetadata, isSignedWith, type Metadata } from '@loom/shared/metadata.ts';
-import { findHookPieces, withoutCuts } from '../../src/core/hook-pieces.ts';
+import { findHookPieces, findQuotedPieces, withoutCuts } from '../../src/core/hook-pieces.ts';
 import { acceptAll, CONTEXT, hookReminder, hookWrapper, metadataLine, reminder } from './fixtures/body.ts';
 
 const LINE = metadataLine();
@@ -129,5 +129,21 @@ describe('findHookPieces, in a user message', () => {
     found(text, 'system');
 
     expect(performance.now() - startedMs).toBeLessThan(1_500);
+  });
+});
+
+describe('findQuotedPieces', () => {
+  const kept = (text: string) => withoutCuts(text, findQuotedPieces(text, acceptAll));
+
+  test('finds the wrappers of a quoted conversation wherever a line begins with one', () => {
+    const text = `This is the conversation:\n\none\n\n${hookWrapper(LINE)}\n\ntwo\n\n${hookWrapper(LINE)}`;
+
+    expect(kept(text)).toBe('This is the conversation:\n\none\n\ntwo\n\n');
+  });
+
+  test('leaves what another hook says in the same wrapper, and a block without one', () => {
+    const text = `one\n\n${hookWrapper(`${LINE}\n\nother`)}\n\n${LINE}`;
+
+    expect(kept(text)).toBe(`one\n\n${hookWrapper('other')}\n\n${LINE}`);
   });
 });

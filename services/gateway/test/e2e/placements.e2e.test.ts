@@ -52,7 +52,7 @@ describe('metadata', () => {
 
     await talk.turn('Look into the shed.');
     await talk.send((simulated) => simulated.subagent('Count the pots.'));
-    if (options.version !== '1.0.128') await talk.send((simulated) => simulated.title());
+    await talk.send((simulated) => simulated.title());
     if (isOld) await talk.send((simulated) => simulated.topic());
     if (isOld) await talk.send((simulated) => simulated.commandPaths('ls', 'shed'));
 

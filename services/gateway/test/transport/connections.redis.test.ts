@@ -76,6 +76,21 @@ describe('connections to the upstream', () => {
     expect(seen).toEqual([messages, messages, 'GET /v1/models', 'GET /v1/models', messages, messages]);
   });
 
+  test('are all given up when one of them is found closed', async () => {
+    const together = Promise.withResolvers<void>();
+    respond = (request, response) => {
+      if (seen.length === 3) together.resolve();
+      void together.promise.then(() => ok(request, response));
+    };
+    await Promise.all([1, 2, 3].map(() => exchange(harness.gateway.url, newRequest())));
+    const kept = new Set(sockets);
+    respond = (request, response) => (kept.has(request.socket) ? request.socket.destroy() : ok(request, response));
+
+    const answer = await send(newRequest());
+
+    expect([kept.size, answer.status, seen.length]).toEqual([3, 200, 5]);
+  });
+
   test('that break before an answer are tried once more, and not again', async () => {
     respond = (request) => request.socket.destroy();
     const wanted = newRequest();
