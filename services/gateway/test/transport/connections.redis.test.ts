@@ -103,17 +103,32 @@ describe('connections to the upstream', () => {
   });
 
   test.each([
-    ['a new connection', { 'warm-up': false }, newRequest(), ''],
-    ['an answer that had begun', { 'warm-up': true }, newRequest(), 'HTTP/1.1 2'],
-    ['a body that was streamed', { 'warm-up': true }, { method: 'PUT', path: '/v1/files', body: 'x' }, ''],
-  ])('that break are not tried again with %s', async (_, { 'warm-up': isWarm }, wanted, begin) => {
-    if (!isWarm) upstream.server.closeAllConnections();
-    respond = (request) => request.socket.end(begin);
+    ['once the answer has begun', newRequest(), (socket: Socket) => void socket.end('HTTP/1.1 2')],
+    [
+      'with a body that was streamed',
+      { method: 'PUT', path: '/v1/files', body: 'x' },
+      (socket: Socket) => void socket.end(),
+    ],
+    [
+      'after a second, which is time to work',
+      newRequest(),
+      (socket: Socket) => void setTimeout(() => socket.end(), 1_100),
+    ],
+  ])('that break are not tried again %s', async (_, wanted, close) => {
+    respond = ({ socket }) => close(socket);
 
     const answer = await send(wanted);
 
-    expect([answer.status, answer.headers['x-loom-error']]).toEqual([502, 'upstream_unreachable']);
-    expect(seen).toHaveLength(1);
+    expect([answer.status, answer.headers['x-loom-error'], seen.length]).toEqual([502, 'upstream_unreachable', 1]);
+  });
+
+  test('that are new and break are not tried again', async () => {
+    upstream.server.closeAllConnections();
+    respond = ({ socket }) => void socket.end();
+
+    const answer = await send(newRequest());
+
+    expect([answer.status, answer.headers['x-loom-error'], seen.length]).toEqual([502, 'upstream_unreachable', 1]);
   });
 });
 
