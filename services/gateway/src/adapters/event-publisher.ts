@@ -7,6 +7,7 @@ import type { Spool } from './spool.ts';
 type SealedEvent = ReturnType<Streams['seal']>;
 
 const RETRY_MS = 2_000;
+const GATHER_MS = 10;
 
 /**
  * Publishes events without ever being in the way: what Redis does not take goes to the spool, and from there to Redis
@@ -22,7 +23,7 @@ export class EventPublisher {
   /** What Redis has not answered to yet, in order. */
   readonly #inFlight = new Map<SealedEvent, Promise<void>>();
   readonly #waiting: { draft: Draft; parent: Context }[] = [];
-  #soon: NodeJS.Immediate | undefined;
+  #soon: NodeJS.Timeout | undefined;
 
   constructor(options: { streams: Streams; spool: Spool; metrics: Metrics; log: Logger; gateway: string }) {
     this.#streams = options.streams;
@@ -42,12 +43,12 @@ export class EventPublisher {
   }
 
   /**
-   * Publishes a fact, together with the others of this moment and behind whatever the event loop has to do first: a
-   * request is on its way before it is talked about. Returns at once and never throws.
+   * Publishes a fact within 10 ms, together with the others of that time: a request is on its way before it is talked
+   * about, and Redis and its readers do not work while the answer is being relayed. Returns at once and never throws.
    */
   publish(draft: Draft, parent: Context): void {
     this.#waiting.push({ draft, parent });
-    this.#soon ??= setImmediate(() => this.#flush());
+    this.#soon ??= setTimeout(() => this.#flush(), GATHER_MS);
   }
 
   /** Publishes a fact, and those that wait, before anything else happens: it is on its way when the call returns. */
@@ -67,7 +68,7 @@ export class EventPublisher {
   }
 
   #flush(): void {
-    clearImmediate(this.#soon);
+    clearTimeout(this.#soon);
     this.#soon = undefined;
     const sealed = this.#waiting.splice(0).map(({ draft, parent }) => this.#streams.seal(draft, parent));
     if (sealed.length === 0) return;

@@ -132,8 +132,7 @@ export class UpstreamProxy {
       this.#fail(underWay, response, errorTypeOf(error));
       return;
     }
-    // The head must not wait for the first event. An empty piece sends it; `flushHeaders` would write it as UTF-8.
-    response.write(NOTHING);
+    sendHeadWith(answer, response);
     if (exchange) {
       // Ahead of the pipe to the client: what is complete is published before the client can know it.
       answer.on('data', (chunk: Buffer) => exchange.chunk(chunk));
@@ -188,4 +187,15 @@ export class UpstreamProxy {
         : { status: 502, type: 'api_error', code: 'upstream_unreachable', message },
     );
   }
+}
+
+/**
+ * Sends the head together with the first piece of the body where both came at once, else right now: it must not wait for
+ * the first event. An empty piece sends it; `flushHeaders` would write it as UTF-8.
+ */
+function sendHeadWith(answer: IncomingMessage, response: ServerResponse): void {
+  const alone = setImmediate(() => {
+    if (!response.writableEnded && !response.destroyed) response.write(NOTHING);
+  });
+  answer.once('data', () => clearImmediate(alone));
 }

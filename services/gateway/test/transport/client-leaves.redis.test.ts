@@ -4,7 +4,7 @@ import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
 import { hang, json, raw, sse } from '@loom/shared/testing/reply.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { startHarness } from '../harness.ts';
-import { counter, ending, newRequest } from './ending.ts';
+import { ending, newRequest } from './ending.ts';
 import { exchange, open } from './wire.ts';
 
 const harness = await startHarness();
@@ -13,7 +13,7 @@ const { upstream, client: redis } = harness;
 afterAll(() => harness.close());
 
 afterEach(async () => {
-  await until(async () => (await counter(harness, 'loom_exchanges_active')) === 0);
+  await until(async () => (await harness.metric('loom_exchanges_active')) === 0);
   upstream.requests.length = 0;
 });
 
@@ -60,6 +60,7 @@ describe('a client that leaves', () => {
         received += chunk.length;
       });
       await until(() => received === size);
+    expect(await harness.metric('loom_exchanges_active')).toBe(1);
 
       const leftAt = performance.now();
       request.destroy();

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from '@jest/globals';
 import { eventsOf } from '@loom/shared/testing/answer.ts';
 import { json, type Reply, raw, sse } from '@loom/shared/testing/reply.ts';
 import { startHarness } from '../harness.ts';
-import { counter, ending, newRequest } from './ending.ts';
+import { ending, newRequest } from './ending.ts';
 import { exchange, open } from './wire.ts';
 
 const MEGABYTE = 1_048_576;
@@ -93,13 +93,13 @@ describe('response.completed', () => {
   ] as [string, [string, string], Buffer][])(
     'says nothing of what it cannot read, but that it ended: %s',
     async (_, header, body) => {
-      const unobserved = await counter(harness, 'loom_responses_unobserved');
+      const unobserved = await harness.metric('loom_responses_unobserved_total');
 
       const { event } = await completed(raw({ headers: [header], chunks: [body] }));
 
       const said = { usage: null, text: '', responseId: null, stopReason: null, toolUses: [], bytes: body.length };
       expect(event).toMatchObject({ type: 'response.completed', data: said });
-      expect(await counter(harness, 'loom_responses_unobserved')).toBe(unobserved + 1);
+      expect(await harness.metric('loom_responses_unobserved_total')).toBe(unobserved + 1);
     },
   );
 

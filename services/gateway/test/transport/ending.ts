@@ -25,10 +25,3 @@ export async function ending(harness: Harness, session: string) {
   if (!event || more.length > 0) throw new Error(`expected one ending of ${session}, got ${more.length + 1}`);
   return event as LoomEvent<'response.completed' | 'response.failed'>;
 }
-
-/** A counter of the gateway, summed over its labels. */
-export async function counter(harness: Harness, name: string): Promise<number> {
-  const text = await (await fetch(`${harness.gateway.adminUrl}/metrics`)).text();
-  const values = [...text.matchAll(new RegExp(`^${name}(?:_total)?(?:\\{.*\\})? (\\S+)`, 'gm'))];
-  return values.reduce((sum, [, value]) => sum + Number(value), 0);
-}

@@ -113,6 +113,8 @@ describe('a credential', () => {
     // The places were really looked into: each knows the sessions.
     for (const session of sessions) expect([inRedis, exported].every((text) => text.includes(session))).toBe(true);
     for (const session of later) expect([onDisk, exported].every((text) => text.includes(session))).toBe(true);
+    // Each exchange's span has ended, once.
+    expect(exported.match(/POST \/v1\/messages/g)).toHaveLength(sessions.length + later.length);
     expect(gateway.written.stdout).toContain('"level":"debug"');
     expect(gateway.written.stdout).toContain('the upstream did not answer');
     expect(leaked(received.join('\n')).sort()).toEqual([apiKey, bearer, basic, custom, cookie, query].sort());

@@ -3,7 +3,7 @@ import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
 import { apiError, cutMidStream, json, type Reply, raw, sse } from '@loom/shared/testing/reply.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { startHarness } from '../harness.ts';
-import { counter, ending, newRequest } from './ending.ts';
+import { ending, newRequest } from './ending.ts';
 import { exchange } from './wire.ts';
 
 const harness = await startHarness({ LOOM_UPSTREAM_IDLE_MS: '300' });
@@ -12,7 +12,7 @@ const { upstream } = harness;
 afterAll(() => harness.close());
 
 afterEach(async () => {
-  await until(async () => (await counter(harness, 'loom_exchanges_active')) === 0);
+  await until(async () => (await harness.metric('loom_exchanges_active')) === 0);
 });
 
 /** How the story of an exchange ends, as the client sees it and as the event tells it. */
@@ -107,7 +107,7 @@ describe('an upstream', () => {
         ...{ endReason: 'upstream_aborted', errorType: null },
       });
     }
-    expect(await counter(harness, 'loom_responses_unobserved')).toBe(0);
+    expect(await harness.metric('loom_responses_unobserved_total')).toBe(0);
   });
 
   test.each([
@@ -132,13 +132,13 @@ describe('an upstream', () => {
   });
 
   test('is counted once for each exchange, by its end', async () => {
-    const before = await counter(harness, 'loom_exchanges_ended');
+    const before = await harness.metric('loom_exchanges_ended_total');
 
     await endOf(sse(sentence));
     await endOf(cutMidStream(4, 'reset', sentence));
     await endOf(silentStream());
     await endOf(json({ ...sentence, encoding: 'br' }));
 
-    expect((await counter(harness, 'loom_exchanges_ended')) - before).toBe(4);
+    expect((await harness.metric('loom_exchanges_ended_total')) - before).toBe(4);
   });
 });
