@@ -103,7 +103,9 @@ async function announceReady(settings: Settings, say: (line: string) => void, st
   const host = LOOM_HOST === '0.0.0.0' || LOOM_HOST === '::' ? '127.0.0.1' : LOOM_HOST;
   const redis = REDIS_URL ? '-u "$REDIS_URL"' : `-p ${LOOM_REDIS_PORT}`;
   say('ready. Connect Claude Code:');
-  say(`  ANTHROPIC_BASE_URL=http://${host}:${LOOM_PORT} CLAUDE_CODE_GATEWAY_HINT_HEADERS=1 claude`);
+  say(
+    `  ANTHROPIC_BASE_URL=http://${host}:${LOOM_PORT} CLAUDE_CODE_GATEWAY_HINT_HEADERS=1 ENABLE_TOOL_SEARCH=true claude`,
+  );
   say('and see the events themselves:');
   say(`  redis-cli ${redis} XREAD BLOCK 0 STREAMS ${LOOM_KEY_PREFIX}:responses '$'`);
   say('Each turn is one line here. Ctrl-C drains and ends everything.');

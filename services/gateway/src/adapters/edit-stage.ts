@@ -2,13 +2,14 @@ import { createHash, hash } from 'node:crypto';
 import type { Draft, EditOutcome } from '@loom/shared';
 import { scrub } from '@loom/shared/redaction.ts';
 import type { Context } from '@opentelemetry/api';
-import { applyEdits, type ShownBlocks, showBlocks } from '../core/apply-edits.ts';
+import { showBlocks } from '../core/apply-edits.ts';
 import type { BodyTree, Message } from '../core/body-tree.ts';
 import { type Headers, PASSTHROUGH } from '../core/identity.ts';
 import { replayLedger } from '../core/ledger.ts';
 import { matchWants, type Question } from '../core/match-wants.ts';
 import { describeRequest, type Placed, type ReadRequest } from '../core/messages-request.ts';
 import { type BodyParts, renderParts } from '../core/splice.ts';
+import { type Asking, takeAnswer } from '../core/take-answer.ts';
 import { viewFor } from '../core/view.ts';
 import type { Answered, Asked, EditHolds } from './edit-holds.ts';
 import type { EventPublisher } from './event-publisher.ts';
@@ -120,9 +121,15 @@ export class EditStage {
     const startedMs = performance.now();
     const answers = await this.#holds.ask(request.requestId, asked, sealed, request.gone);
     const heldMs = Math.round(performance.now() - startedMs);
-    const shown = showBlocks(tree);
-    for (const answer of answers) this.#apply(tree, answer, request, { baseSha256, shown });
-    const all = [...answers, ...passed];
+    const asking: Asking = {
+      bodySha256: baseSha256,
+      shown: showBlocks(tree),
+      class: placed.class,
+      anchors: placed.anchors,
+      sha256,
+    };
+    const session = read.session as string;
+    const all = [...answers, ...passed].map((answer) => this.#take(tree, answer, session, asking));
     const edits = all.map(outcomeOf);
     const isChanged = edits.some(({ outcome }) => outcome === 'applied');
     return { body: isChanged ? renderParts(tree) : base, replayed, edits, heldMs, lost: lostOf(all) };
@@ -139,51 +146,19 @@ export class EditStage {
     return matchWants(tree, { class: placed.class, profile: placed.profile, isAnswered }, this.#registry.declarations);
   }
 
-  /** Applies one rewriter's answer and remembers it; the answer's outcome then says what became of it. */
-  #apply(
-    tree: BodyTree,
-    answer: Answered,
-    request: StageRequest,
-    base: { baseSha256: string; shown: ShownBlocks },
-  ): void {
+  /** Applies one rewriter's answer and remembers it; says what became of it. */
+  #take(tree: BodyTree, answer: Answered, session: string, asking: Asking): Answered {
     const { question, proposal } = answer;
-    const { anchors } = request.placed;
-    const session = request.read.session as string;
     if (!proposal) {
       for (const message of question.messages) {
-        const anchor = anchors.get(message);
+        const anchor = asking.anchors.get(message);
         if (anchor) this.#ledger.recheck(session, anchor);
       }
-      return;
+      return answer;
     }
-    if (proposal.error !== undefined) {
-      answer.outcome = 'error';
-      answer.reason = scrub(proposal.error.slice(0, 200));
-      return;
-    }
-    if (proposal.bodySha256 !== base.baseSha256) {
-      answer.outcome = 'refused';
-      answer.reason = 'the answer is for another body';
-      return;
-    }
-    const { name: rewriter, order } = question.rewriter;
-    const result = applyEdits(tree, proposal.edits, { rewriter, shown: base.shown, anchors, sha256 });
-    if (!result.applied) {
-      answer.outcome = 'refused';
-      answer.reason = result.reason;
-      return;
-    }
-    answer.outcome = proposal.edits.some(({ op }) => op !== 'test') ? 'applied' : 'none';
-    const durable = new Map<Message, typeof result.durable>();
-    for (const edit of result.durable) durable.set(edit.message, [...(durable.get(edit.message) ?? []), edit]);
-    for (const message of new Set([...question.messages, ...durable.keys()])) {
-      const anchor = anchors.get(message);
-      const edits = (durable.get(message) ?? []).map(({ edit }) => edit);
-      // An edit that is not durable has to be made again, and a compaction that is repeated is asked about again.
-      const isSettled = edits.length > 0 || (!result.touched.has(message) && request.placed.class === 'main');
-      if (!anchor || !isSettled) continue;
-      this.#ledger.record(session, anchor, { rewriter, order, edits });
-    }
+    const { records, outcome, reason } = takeAnswer(tree, question, proposal, asking);
+    for (const { anchor, entry } of records) this.#ledger.record(session, anchor, entry);
+    return { ...answer, outcome, ...(reason !== undefined && { reason: scrub(reason) }) };
   }
 
   #received(request: StageRequest, asked: Asked[], baseSha256: string | undefined): Draft {

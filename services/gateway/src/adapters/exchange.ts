@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { ATTRIBUTE, contextOf, type DataOf, type Draft, type EditOutcome, startSpan } from '@loom/shared';
 import { type Context, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { z } from 'zod';
+import { Answer } from '../core/answer.ts';
 import type { Placed, ReadRequest } from '../core/messages-request.ts';
 import { type BodyParts, lengthOf } from '../core/splice.ts';
 import type { EventPublisher } from './event-publisher.ts';
@@ -128,14 +129,7 @@ export class Exchange {
         : reason === 'complete' && isCut
           ? 'upstream_aborted'
           : reason;
-    const parts = answer?.parts ?? {
-      responseId: null,
-      stopReason: null,
-      usage: null,
-      text: '',
-      textTruncated: false,
-      toolUses: [],
-    };
+    const { parts } = answer ?? new Answer();
     const data: DataOf<'response.completed'> = {
       ...this.#facts(),
       ...parts,

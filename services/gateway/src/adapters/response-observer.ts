@@ -15,13 +15,13 @@ const zlib = { finishFlush: constants.Z_SYNC_FLUSH };
 const brotli = { finishFlush: constants.BROTLI_OPERATION_FLUSH };
 const zstd = { finishFlush: constants.ZSTD_e_flush };
 
-const DECODERS: Record<string, () => Transform> = {
-  gzip: () => createGunzip(zlib),
-  'x-gzip': () => createGunzip(zlib),
-  deflate: () => createInflate(zlib),
-  br: () => createBrotliDecompress(brotli),
-  zstd: () => createZstdDecompress(zstd),
-};
+const DECODERS = new Map<string, () => Transform>([
+  ['gzip', () => createGunzip(zlib)],
+  ['x-gzip', () => createGunzip(zlib)],
+  ['deflate', () => createInflate(zlib)],
+  ['br', () => createBrotliDecompress(brotli)],
+  ['zstd', () => createZstdDecompress(zstd)],
+]);
 
 /**
  * Reads a copy of an answer along while the original goes to the client untouched: decodes for itself, folds the events
@@ -46,7 +46,7 @@ export class ResponseObserver {
     this.#take = this.#isStream ? this.#sseReader() : (chunk) => this.#collect(chunk);
     const encoding = (headers['content-encoding'] ?? 'identity').trim().toLowerCase();
     if (encoding === 'identity') return;
-    this.#decoder = DECODERS[encoding]?.();
+    this.#decoder = DECODERS.get(encoding)?.();
     if (!this.#decoder) this.#goBlind('unknown encoding');
     this.#decoder?.on('data', (chunk: Buffer) => this.#guarded(chunk));
     this.#decoder?.on('error', () => this.#goBlind('undecodable'));

@@ -87,6 +87,24 @@ describe('the process of a gateway', () => {
     expect(completed.map((id) => there.filter((other) => other === id).length)).toEqual(completed.map(() => 1));
   });
 
+  test.each(['SIGKILL', 'SIGTERM'] as const)(
+    'that gets a %s has published what a client saw complete, compressed answers included',
+    async (signal) => {
+      upstream.script = answer({ text: words(200), encoding: 'gzip' });
+      const ids: string[] = [];
+      for (const at of [1, 2]) {
+        ids.push(await stream(`compressed-${signal}-${at}`));
+        await (signal === 'SIGKILL' ? gateway.kill() : gateway.stop());
+        await gateway.start();
+      }
+
+      await until(async () => {
+        const there = await published();
+        return ids.every((id) => there.includes(id));
+      });
+    },
+  );
+
   test('that is killed while Redis is away leaves its events to the next one', async () => {
     await redis.kill();
     const id = await stream('without-redis');

@@ -60,7 +60,7 @@ describe('a client that leaves', () => {
         received += chunk.length;
       });
       await until(() => received === size);
-    expect(await harness.metric('loom_exchanges_active')).toBe(1);
+      expect(await harness.metric('loom_exchanges_active')).toBe(1);
 
       const leftAt = performance.now();
       request.destroy();

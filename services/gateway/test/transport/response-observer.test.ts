@@ -45,6 +45,15 @@ describe('ResponseObserver', () => {
     expect(await observe(headers, compressed)).toEqual({ known: 'at the end', ...read(compressed) });
   });
 
+  test.each(['constructor', '__proto__', 'gzip, br'])('looks at nothing in the encoding %s', async (encoding) => {
+    const observer = new ResponseObserver({ 'content-type': 'application/json', 'content-encoding': encoding });
+    observer.write(json);
+
+    await observer.end(true);
+
+    expect([observer.answer.isComplete, observer.blindness]).toEqual([false, 'unknown encoding']);
+  });
+
   test('takes nothing that broke off for complete', () => {
     const observer = new ResponseObserver({ 'content-type': 'application/json' });
     observer.write(json);
