@@ -7,7 +7,7 @@ const ROUTES: Record<keyof typeof EventData, string> = {
   'edits.proposed': 'rewriter → the gateway that asked',
   'request.forwarded': 'gateway → intro-injector, anyone',
   'response.completed': 'gateway → anyone',
-  'response.failed': 'gateway → anyone',
+  'response.failed': 'gateway → intro-injector, anyone',
   'rewriter.bypassed': 'gateway → operator',
   'identity.lost': 'gateway → operator',
   'compaction.unrecognised': 'compact-rewriter → operator',

@@ -22,8 +22,8 @@ export interface Stack {
   board: Board;
 }
 
-/** How long a program may drain before it is killed, milliseconds; a service's own bound is 5 s. */
-export const GRACE_MS = 10_000;
+/** How long a program may drain before it is killed, milliseconds; the gateway lets answers finish for 30 s. */
+export const GRACE_MS = 35_000;
 
 const REDIS_CONFIG = join(import.meta.dirname, '../redis/redis.conf');
 

@@ -14,9 +14,9 @@ import {
 import type { Logger } from './log.ts';
 import { failSpan, startProcessSpan } from './messaging-span.ts';
 import { editsProposed, signProposal } from './proposal.ts';
-import { errorTypeOf, reasonOf } from './redaction.ts';
+import { reasonOf } from './redaction.ts';
 import type { RedisClock } from './redis-clock.ts';
-import { AppendError, type SealedEntry, type Streams } from './streams.ts';
+import { isPassing, type SealedEntry, type Streams } from './streams.ts';
 import { contextOf } from './telemetry.ts';
 
 /** What a service does about each type of event: it returns what is to be published. See `startService`. */
@@ -187,11 +187,4 @@ type Handler = (event: LoomEvent, delivery: { deliveries: number }) => readonly 
 function typeOf({ fields }: Entry): string {
   for (let at = 0; at < fields.length; at += 2) if (fields[at] === 'type') return fields[at + 1] ?? '';
   return '';
-}
-
-/** Redis is away, or says that it cannot now; a reply of any other kind would be the same tomorrow. */
-function isPassing(error: unknown): boolean {
-  const cause = error instanceof AppendError ? error.cause : error;
-  if (errorTypeOf(cause) !== 'ReplyError') return true;
-  return /^(OOM|READONLY|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|NOREPLICAS)\b/.test(reasonOf(cause));
 }

@@ -166,6 +166,8 @@ export const EventData = {
     endReason: z.enum(['client_closed', 'upstream_aborted', 'upstream_error', 'timeout', 'shutdown']),
     /** `error.type` of the API, or the system's error code (`ECONNREFUSED`). Never the message: it may quote a key. */
     errorType: z.string().nullable(),
+    /** The newest human message's anchor, where the request was never forwarded: whatever was to go with it did not. */
+    anchor: sha256.optional(),
   }),
   'rewriter.bypassed': z.looseObject({
     requestId: z.string(),

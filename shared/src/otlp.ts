@@ -30,7 +30,8 @@ export function startExport(): void {
     spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter(exporting), ...batching })],
     logRecordProcessors: [new BatchLogRecordProcessor({ exporter: new OTLPLogExporter(exporting), ...batching })],
     metricReaders: [],
-    instrumentations: [new IORedisInstrumentation({ requireParentSpan: true })],
+    // The name of a command alone: the arguments of an EVAL are what a persona remembers, and nobody scrubs them.
+    instrumentations: [new IORedisInstrumentation({ requireParentSpan: true, dbStatementSerializer: (name) => name })],
   });
   sdk.start();
   onTelemetryShutdown(() => sdk.shutdown());

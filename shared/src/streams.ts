@@ -6,7 +6,7 @@ import { connectRedis } from './connection.ts';
 import { type Draft, encodeEvent, KEEP, type LoomEvent, STREAM_OF } from './event.ts';
 import type { Logger } from './log.ts';
 import { failSpan, startSendSpan } from './messaging-span.ts';
-import { reasonOf } from './redaction.ts';
+import { errorTypeOf, reasonOf } from './redaction.ts';
 import { ATTRIBUTE, traceparentOf, tracestateOf } from './telemetry.ts';
 
 export interface StreamsOptions {
@@ -179,4 +179,11 @@ function endRefused(span: Span | undefined, error: unknown): void {
   if (!span) return;
   failSpan(span, error);
   span.end();
+}
+
+/** Redis is away, or says that it cannot now; a reply of any other kind would be the same tomorrow. */
+export function isPassing(error: unknown): boolean {
+  const cause = error instanceof AppendError ? error.cause : error;
+  if (errorTypeOf(cause) !== 'ReplyError') return true;
+  return /^(OOM|READONLY|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|NOREPLICAS)\b/.test(reasonOf(cause));
 }

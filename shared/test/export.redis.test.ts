@@ -75,9 +75,9 @@ describe('a service with an endpoint', () => {
 
     const process = collector.spans.find(({ name }) => name.startsWith('process '));
     const commands = collector.spans.filter(({ kind }) => kind === 3);
-    expect(commands.map(({ name, parentId }) => ({ name, parentId }))).toEqual([
-      { name: 'rpush', parentId: process?.spanId },
-    ]);
+    expect(
+      commands.map(({ name, parentId, attributes }) => ({ name, parentId, said: attributes['db.query.text'] })),
+    ).toEqual([{ name: 'rpush', parentId: process?.spanId, said: 'rpush' }]);
     expect(collector.spans).toHaveLength(3);
   });
 

@@ -1,5 +1,7 @@
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { type LoomEvent, type Service, startService } from '@loom/shared';
+import { type LoomEvent, type Service, Streams, startService } from '@loom/shared';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
@@ -216,6 +218,32 @@ describe('a service whose Redis fails', () => {
 
     await until(() => service.counters.handled === 1);
     expect(await bed.pending('alerts', 'echo')).toBe(0);
+  });
+
+  test('reads on after its connections went dead without a word, as when a cable is cut', async () => {
+    const sockets: Socket[] = [];
+    const relay = createServer((near) => {
+      const far = connect(server.port, '127.0.0.1');
+      for (const socket of [near, far]) sockets.push(socket.on('error', () => {}));
+      near.pipe(far).pipe(near);
+    }).listen(0, '127.0.0.1');
+    await once(relay, 'listening');
+    const { port } = relay.address() as { port: number };
+    const streams = new Streams({ url: `redis://127.0.0.1:${port}`, prefix: bed.prefix, source: '/loom', log: quiet });
+    const service = await startService({ name: 'echo', streams, log: quiet, on: { 'spool.full': () => [] } });
+    services.push(service);
+
+    for (const socket of sockets) socket.unpipe().pause();
+    // What Redis hands to the read that was under way then is claimed after 30 s; this is about the reads after it.
+    await until(
+      async () => (await bed.redis.call('CLIENT', 'LIST', 'TYPE', 'normal'))?.toString().includes('flags=b') === false,
+    );
+    await bed.publish(spoolFull(1));
+
+    await until(() => service.counters.handled === 1, { withinMs: 15_000 });
+    streams.close();
+    for (const socket of sockets) socket.destroy();
+    relay.close();
   });
 
   test('does not try sooner, because its connection broke, what its handler could not do', async () => {

@@ -25,3 +25,26 @@ export const Config = CommonConfig.extend({
   LOOM_SPOOL_MAX_BYTES: wholeNumber(0).default(67_108_864),
 });
 export type Config = z.infer<typeof Config>;
+
+/** What `--help` prints. */
+export const USAGE = `gateway: forwards Claude Code's requests to the Anthropic API and tells Redis about them.
+
+  npm start -w @loom/gateway
+  LOOM_PORT=9090 LOOM_UPSTREAM_URL=http://127.0.0.1:9000 npm start -w @loom/gateway
+
+Settings are environment variables:
+  LOOM_PORT, LOOM_HOST     where clients connect (8080, 127.0.0.1)
+  LOOM_ADMIN_PORT          /healthz, /readyz, /metrics, on loopback (8081)
+  LOOM_UPSTREAM_URL        where requests go (https://api.anthropic.com)
+  LOOM_UPSTREAM_IDLE_MS    how long the upstream may be silent, milliseconds (600000)
+  LOOM_MAX_BODY_BYTES      larger Messages requests get a 413 (67108864)
+  LOOM_EXPECTED_REWRITERS  who /readyz wants to see alive (compact-rewriter,intro-injector)
+  LOOM_HOOK_SECRET         metadata blocks count only when signed with it; at least 16 characters (unset)
+  LOOM_SPOOL_DIR           events that wait for Redis (.loom/spool)
+  LOOM_SPOOL_MAX_BYTES     at most so many bytes of them (67108864)
+  REDIS_URL                redis://127.0.0.1:6379
+  LOOM_KEY_PREFIX          loom
+  LOG_LEVEL                error, warn, info or debug (info)
+  LOOM_LOG_FORMAT          json or pretty (json)
+  OTEL_EXPORTER_OTLP_ENDPOINT  unset: no telemetry
+`;

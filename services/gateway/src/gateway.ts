@@ -6,6 +6,7 @@ import { hostname } from 'node:os';
 import { ConfigError, type Logger, Streams } from '@loom/shared';
 import type { Express } from 'express';
 import { createAdminApp } from './adapters/admin-app.ts';
+import { refuseUnreadable } from './adapters/api-error.ts';
 import { BoundedReads } from './adapters/bounded-reads.ts';
 import { EditHolds } from './adapters/edit-holds.ts';
 import { EditReplies } from './adapters/edit-replies.ts';
@@ -24,6 +25,7 @@ import { PendingAnswers } from './core/pending-answers.ts';
 
 const DRAIN_MS = 30_000;
 const CLIENT_KEEP_ALIVE_MS = 75_000;
+const MAX_HEADER_BYTES = 65_536;
 
 export interface Gateway {
   /** Where clients connect: `http://host:port`. */
@@ -58,7 +60,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   const messages = new MessagesHandler({ gateway, hookSecret, sessions, stage, publisher, proxy, metrics, log });
 
   const expectedRewriters = config.LOOM_EXPECTED_REWRITERS;
-  const app = createGatewayApp({ messages, proxy, maxBodyBytes: config.LOOM_MAX_BODY_BYTES, log });
+  const app = createGatewayApp({ messages, proxy, maxBodyBytes: config.LOOM_MAX_BODY_BYTES, metrics, log });
   const admin = createAdminApp({ streams, registry, holds, spool, metrics, expectedRewriters });
   await registry.start();
   const server = await listen(app, 'LOOM_PORT', config.LOOM_HOST, config.LOOM_PORT);
@@ -97,7 +99,11 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
 /** Listens, or throws ConfigError with the setting that stands in the way. */
 async function listen(app: Express, setting: string, host: string, port: number): Promise<http.Server> {
   // Longer than any client keeps a connection idle, or it would meet a socket that is just being closed.
-  const server = http.createServer({ keepAliveTimeout: CLIENT_KEEP_ALIVE_MS, requestTimeout: 0 }, app);
+  const options = { keepAliveTimeout: CLIENT_KEEP_ALIVE_MS, requestTimeout: 0, maxHeaderSize: MAX_HEADER_BYTES };
+  const server = http.createServer(options, app);
+  // An expectation that Node does not know is for the upstream to judge.
+  server.on('checkExpectation', app);
+  server.on('clientError', refuseUnreadable);
   server.listen(port, host);
   try {
     await once(server, 'listening');

@@ -23,6 +23,8 @@ export interface Injector {
    * that are late, doubled or out of order do no harm: an anchor whose block was applied once keeps it.
    */
   settle(event: LoomEvent<'request.forwarded'>): Promise<void>;
+  /** Gives the memorables of a request back that never went out: its client left while it was held. */
+  giveBack(event: LoomEvent<'response.failed'>): Promise<void>;
 }
 
 /** Joins the store to the decisions in `core/`. A fault of the store rejects: the loop answers for it, or tries again. */
@@ -66,6 +68,12 @@ export function createInjector(store: MemorableStore, layout: Layout, log: Logge
     log.debug('no memorables proposed', { reason, ...fields, counters });
   }
 
+  async function release(session: string, anchor: string, fields: Record<string, unknown>): Promise<void> {
+    const freed = await store.release(session, anchor);
+    counters.released += freed;
+    if (freed > 0) log.info('memorables wait for the next message', { session, ...fields, released: freed });
+  }
+
   return {
     async propose({ subject: session, data }) {
       const last = data.view?.last;
@@ -81,9 +89,11 @@ export function createInjector(store: MemorableStore, layout: Layout, log: Logge
       if (!session || !anchor || !outcome || outcome === 'none') return;
 
       if (outcome === 'applied') return store.apply(session, anchor);
-      const freed = await store.release(session, anchor);
-      counters.released += freed;
-      if (freed > 0) log.info('memorables wait for the next message', { session, requestId, outcome, released: freed });
+      await release(session, anchor, { requestId, outcome });
+    },
+
+    async giveBack({ subject: session, data: { anchor, requestId, endReason } }) {
+      if (session && anchor) await release(session, anchor, { requestId, reason: endReason });
     },
   };
 }

@@ -34,6 +34,10 @@ await runMain({ name: NAME, usage: USAGE }, async () => {
         await injector.settle(event);
         return [];
       },
+      'response.failed': async (event) => {
+        await injector.giveBack(event);
+        return [];
+      },
     },
   });
 });

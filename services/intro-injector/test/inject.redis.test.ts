@@ -369,3 +369,49 @@ describe('settle', () => {
     expect(await propose(asked('b'))).toEqual(edit('door'));
   });
 });
+
+describe('giveBack', () => {
+  const failed = (name?: string): LoomEvent<'response.failed'> => ({
+    ...envelope,
+    type: 'response.failed',
+    data: {
+      ...exchange,
+      status: null,
+      upstreamRequestId: null,
+      responseId: null,
+      stopReason: null,
+      usage: null,
+      text: '',
+      textTruncated: false,
+      toolUses: [],
+      firstByteMs: null,
+      durationMs: 5,
+      bytes: 0,
+      endReason: 'client_closed',
+      errorType: null,
+      ...(name !== undefined && { anchor: anchor(name) }),
+    },
+  });
+
+  test('lets the memorables of a request that never went out come with the next message', async () => {
+    await intro.rpush(LIST, 'tea at four');
+    const { propose, giveBack, lines } = replica();
+    await propose(asked('a'));
+
+    await giveBack(failed('a'));
+
+    expect(await propose(asked('b'))).toEqual(edit('tea at four'));
+    expect(lines.at(-1)).toBe('info: memorables wait for the next message');
+  });
+
+  test('takes nothing back from a message that went out, nor for an exchange that says no anchor', async () => {
+    await intro.rpush(LIST, 'tea at four');
+    const { propose, settle, giveBack } = replica();
+    await propose(asked('a'));
+    await giveBack(failed());
+    await settle(forwarded('a', 'applied'));
+    await giveBack(failed('a'));
+
+    expect(await propose(asked('b'))).toEqual([]);
+  });
+});

@@ -1,4 +1,5 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
 
 /**
  * Loom's own failures, in the shape of the API's errors, so that the client reads them as it reads the API's. The header
@@ -26,6 +27,27 @@ export function sendFailure(response: ServerResponse, { status, type, code, mess
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),
     'x-loom-error': code,
+    // The client's own retry heals what is passing; it knows best whether to.
+    ...(status >= 502 && { 'x-should-retry': 'true' }),
   });
   response.end(body);
+}
+
+/** Answers what is no HTTP request that could be read (a bad header line, too many headers), and closes the connection. */
+export function refuseUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
+  const message = `Loom: expected an HTTP request, got ${error.code ?? error.name}`;
+  const body = JSON.stringify({ type: 'error', error: { type: 'invalid_request_error', message } });
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'content-type: application/json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'x-loom-error: bad_request',
+    'connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }

@@ -163,6 +163,11 @@ export class EditHolds {
     return { promise, settle, waits, isSettled: () => isSettled };
   }
 
+  /** Gives questions up that were chosen and cannot be asked. */
+  abandon(asked: Asked[]): void {
+    for (const { question } of asked) this.#breaker(question.rewriter).abandoned();
+  }
+
   #breaker({ name }: RewriterDeclaration): Breaker {
     let breaker = this.#breakers.get(name);
     if (!breaker) {

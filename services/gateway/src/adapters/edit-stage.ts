@@ -85,12 +85,13 @@ export class EditStage {
     const { tree, session } = read;
     if (!tree || !session || placed.profile === PASSTHROUGH) return 0;
     const rewriters = this.#registry.declarations.map(({ name }) => name);
-    await this.#ledger.load(session, [...placed.anchors.values()], rewriters);
+    await this.#ledger.load(session, [...placed.anchors.values(), ...placed.merged.values()].flat(), rewriters);
     const { replayed, missed } = replayLedger(
       tree,
       placed.anchors,
       (anchor) => this.#ledger.entriesAt(session, anchor),
       sha256,
+      placed.merged,
     );
     this.#metrics.ledgerReplayed.add(replayed);
     this.#metrics.ledgerMissed.add(missed);
@@ -115,9 +116,7 @@ export class EditStage {
       };
     }
 
-    const base = renderParts(tree);
-    const baseSha256 = sha256OfParts(base);
-    const sealed = this.#publisher.seal(this.#received(request, asked, baseSha256), request.context);
+    const { base, baseSha256, sealed } = this.#seal(tree, request, asked);
     const startedMs = performance.now();
     const answers = await this.#holds.ask(request.requestId, asked, sealed, request.gone);
     const heldMs = Math.round(performance.now() - startedMs);
@@ -133,6 +132,20 @@ export class EditStage {
     const edits = all.map(outcomeOf);
     const isChanged = edits.some(({ outcome }) => outcome === 'applied');
     return { body: isChanged ? renderParts(tree) : base, replayed, edits, heldMs, lost: lostOf(all) };
+  }
+
+  /** The question, and the body that it is about. */
+  #seal(tree: BodyTree, request: StageRequest, asked: Asked[]) {
+    try {
+      const base = renderParts(tree);
+      const baseSha256 = sha256OfParts(base);
+      const sealed = this.#publisher.seal(this.#received(request, asked, baseSha256), request.context);
+      return { base, baseSha256, sealed };
+    } catch (error) {
+      // A probe that is never sent would keep its breaker open for good.
+      this.#holds.abandon(asked);
+      throw error;
+    }
   }
 
   #questions(tree: BodyTree, session: string | undefined, placed: Placed): Question[] {

@@ -1,8 +1,9 @@
-import type { Draft, Logger, Streams } from '@loom/shared';
+import { type Draft, isPassing, type Logger, type Streams } from '@loom/shared';
 import type { Context } from '@opentelemetry/api';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 import type { Metrics } from './metrics.ts';
 import type { Spool } from './spool.ts';
+import type { SpooledEntry } from './spool-file.ts';
 
 type SealedEvent = ReturnType<Streams['seal']>;
 
@@ -113,11 +114,34 @@ export class EventPublisher {
     await Promise.all(this.#inFlight.values());
   }
 
+  /**
+   * Writes a batch, all of it or nothing; what Redis will never take (no permission, no stream) is given up one by one,
+   * or it would hold up everything behind it for ever.
+   */
+  async #handOver(entries: SpooledEntry[]): Promise<void> {
+    try {
+      await this.#streams.append(entries, () => {});
+      return;
+    } catch (error) {
+      if (isPassing(error)) throw error;
+    }
+    for (const entry of entries) {
+      try {
+        await this.#streams.append([entry]);
+      } catch (error) {
+        if (isPassing(error)) throw error;
+        this.#spool.dropped++;
+        this.#metrics.spoolDropped.add(1);
+        this.#log.error('Redis does not take this event and never will: it is dropped', { stream: entry.key, error });
+      }
+    }
+  }
+
   async #drain(): Promise<void> {
     if (!this.#streams.connected || (this.#spool.isEmpty && this.#spool.dropped === 0)) return;
     const waiting = this.#spool.pending;
     try {
-      await this.#spool.drain((entries) => this.#streams.append(entries));
+      await this.#spool.drain((entries) => this.#handOver(entries));
     } catch (error) {
       // Redis is away again, or still refuses: the entries stay where they are, the next round tries again.
       this.#log.debug('the spool could not be drained', { error });

@@ -41,6 +41,7 @@ export class Exchange {
   #upstreamRequestId: string | null = null;
   #firstByteMs: number | null = null;
   #isEnded = false;
+  #isForwarded = false;
 
   constructor(start: ExchangeStart, publisher: EventPublisher, metrics: Metrics) {
     this.#start = start;
@@ -66,8 +67,9 @@ export class Exchange {
 
   /** The request is on its way upstream. */
   forwarded(staged: { body: BodyParts; replayed: number; edits: EditOutcome[]; heldMs: number }): void {
-    const { read, placed, bytesIn } = this.#start;
-    const anchor = placed.typed && placed.anchors.get(placed.typed);
+    const { read, bytesIn } = this.#start;
+    const anchor = this.#anchor;
+    this.#isForwarded = true;
     const data: DataOf<'request.forwarded'> = {
       ...this.#facts(),
       bytesIn,
@@ -141,7 +143,8 @@ export class Exchange {
     };
     if (endReason === 'complete') this.#publishNow({ type: 'response.completed', subject: this.#subject, data });
     else {
-      const failed = { ...data, endReason, errorType: apiError ?? errorType };
+      const anchor = this.#isForwarded ? undefined : this.#anchor;
+      const failed = { ...data, endReason, errorType: apiError ?? errorType, ...(anchor && { anchor }) };
       this.#publishNow({ type: 'response.failed', subject: this.#subject, data: failed });
       if (endReason !== 'client_closed')
         this.#span.setStatus({ code: SpanStatusCode.ERROR, message: failed.errorType ?? endReason });
@@ -175,6 +178,11 @@ export class Exchange {
 
   #publishNow(draft: Draft): void {
     this.#publisher.publishNow(draft, this.context);
+  }
+
+  get #anchor(): string | undefined {
+    const { typed, anchors } = this.#start.placed;
+    return typed && anchors.get(typed);
   }
 
   get #subject(): string {

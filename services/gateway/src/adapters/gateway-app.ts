@@ -4,17 +4,19 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler } 
 import { originForm } from '../core/request-target.ts';
 import { sendFailure } from './api-error.ts';
 import { COUNT_TOKENS_PATH, MESSAGES_PATH, type MessagesHandler } from './messages-handler.ts';
+import type { Metrics } from './metrics.ts';
 import type { UpstreamProxy } from './upstream-proxy.ts';
 
 export interface GatewayAppOptions {
   messages: MessagesHandler;
   proxy: UpstreamProxy;
   maxBodyBytes: number;
+  metrics: Metrics;
   log: Logger;
 }
 
 /** Every path is proxied; only a Messages request's body is read on the way. */
-export function createGatewayApp({ messages, proxy, maxBodyBytes, log }: GatewayAppOptions): Express {
+export function createGatewayApp({ messages, proxy, maxBodyBytes, metrics, log }: GatewayAppOptions): Express {
   const app = express();
   app.disable('x-powered-by');
   app.enable('case sensitive routing');
@@ -30,8 +32,11 @@ export function createGatewayApp({ messages, proxy, maxBodyBytes, log }: Gateway
   });
   const passThrough: RequestHandler = (request, response) => proxy.forward(request, response, {});
   // A compressed body is for the upstream to read: it passes as it is.
-  const onlyPlain: RequestHandler = (request, _, next) =>
-    next(isPlain(request.headers['content-encoding']) ? undefined : 'route');
+  const onlyPlain: RequestHandler = (request, _, next) => {
+    const isReadable = isPlain(request.headers['content-encoding']);
+    if (!isReadable) metrics.unfollowable.add(1);
+    next(isReadable ? undefined : 'route');
+  };
   const readBody = express.raw({ type: () => true, limit: maxBodyBytes, inflate: false });
 
   app.post([MESSAGES_PATH, COUNT_TOKENS_PATH], onlyPlain, readBody, async (request, response) => {

@@ -68,6 +68,8 @@ export class MessagesHandler {
     let body: BodyParts = [bytes];
     try {
       const prepared = await this.#prepare(request, path, bytes);
+      // Whatever fails from here on, the metadata stays out of what goes upstream.
+      if (prepared.read.tree) body = renderParts(prepared.read.tree);
       if (path === COUNT_TOKENS_PATH) {
         await this.#stage.replay(prepared.read, prepared.placed);
         if (prepared.read.tree) body = renderParts(prepared.read.tree);
@@ -77,9 +79,9 @@ export class MessagesHandler {
         body = staged.body;
       }
     } catch (error) {
-      // A fault of ours must not cost the user the request: it goes out as it came.
+      // A fault of ours must not cost the user the request.
       this.#metrics.stageFailed.add(1);
-      this.#log.error('a request is forwarded as it came, after a fault', { requestId: exchange?.requestId, error });
+      this.#log.error('a request is forwarded without edits, after a fault', { requestId: exchange?.requestId, error });
     }
     if (gone.signal.aborted) {
       // It may have left before there was an exchange.

@@ -1,6 +1,7 @@
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
 import type { Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { errorTypeOf, type Logger } from '@loom/shared';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { requestHeaders, responseHeaders } from '../core/headers.ts';
@@ -18,11 +19,6 @@ export interface Outgoing {
 
 interface UnderWay extends Outgoing {
   path: string;
-  /** The newest attempt. */
-  sent: http.ClientRequest | undefined;
-  sentMs: number;
-  /** What the attempt's connection had received before. */
-  receivedBefore: number;
   isAnswered: boolean;
   timedOut: boolean;
 }
@@ -36,8 +32,8 @@ export interface UpstreamOptions {
 
 /** Also how long a connection may take to come about. Routers forget idle connections, and whoever uses one waits in vain. */
 const IDLE_CONNECTION_MS = 30_000;
-/** That a kept connection is dead shows within a round trip; one that breaks later may have been worked on. */
-const STALE_MS = 1_000;
+/** The longest that a client waits for the end of an answer which came whole. */
+const UNDERSTOOD_MS = 250;
 const NOTHING = Buffer.alloc(0);
 
 /** Forwards requests to the one upstream: http-proxy-middleware, with headers and bodies exactly as they are to be. */
@@ -77,8 +73,7 @@ export class UpstreamProxy {
   /** Sends a request on, and its answer back; `request.url` is a path, as `originForm` gives it. */
   forward(request: IncomingMessage, response: ServerResponse, outgoing: Outgoing): void {
     const path = request.url ?? '/';
-    const start = { sent: undefined, sentMs: 0, receivedBefore: 0, isAnswered: false, timedOut: false };
-    const underWay: UnderWay = { ...outgoing, ...start, path };
+    const underWay: UnderWay = { ...outgoing, path, isAnswered: false, timedOut: false };
     this.#underWay.set(request, underWay);
     request.headers = requestHeaders(request.rawHeaders, outgoing.body && lengthOf(outgoing.body));
     // The middleware parses what stands here, and leaves a request alone whose path it cannot parse (`//`).
@@ -87,25 +82,18 @@ export class UpstreamProxy {
       if (response.writableFinished) return;
       void outgoing.exchange?.end(underWay.timedOut ? 'timeout' : 'client_closed');
     });
-    this.#send(request, response);
+    this.#middleware(request, response, (error) => {
+      if (error) this.#onError(error as Error, request, response);
+    }).catch((error: Error) => this.#onError(error, request, response));
   }
 
   close(): void {
     this.#agent.destroy();
   }
 
-  #send(request: IncomingMessage, response: ServerResponse): void {
-    this.#middleware(request, response, (error) => {
-      if (error) this.#onError(error as Error, request, response);
-    }).catch((error: Error) => this.#onError(error, request, response));
-  }
-
   #onRequest(proxyRequest: http.ClientRequest, request: IncomingMessage): void {
     const underWay = this.#underWay.get(request);
     if (!underWay) return;
-    underWay.sent = proxyRequest;
-    underWay.sentMs = performance.now();
-    underWay.receivedBefore = proxyRequest.socket?.bytesRead ?? 0;
     proxyRequest.path = underWay.path === '*' ? '*' : this.#basePath + underWay.path;
     proxyRequest.once('timeout', () => {
       underWay.timedOut = true;
@@ -136,12 +124,16 @@ export class UpstreamProxy {
     if (exchange) {
       // Ahead of the pipe to the client: what is complete is published before the client can know it.
       answer.on('data', (chunk: Buffer) => exchange.chunk(chunk));
-      answer.once('end', () => void exchange.end('complete'));
+      answer.once('end', async () => {
+        // A compressed answer is understood a little later than it came; the client's end must not be ahead of its event.
+        await Promise.race([exchange.end('complete'), pause(UNDERSTOOD_MS, undefined, { ref: false })]);
+        response.end();
+      });
       answer.once('aborted', () => {
         if (!response.destroyed) void exchange.end(underWay.timedOut ? 'timeout' : 'upstream_aborted');
       });
     }
-    answer.pipe(response);
+    answer.pipe(response, { end: !exchange });
   }
 
   #onError(error: Error, request: IncomingMessage | undefined, response: ServerResponse | Socket | undefined): void {
@@ -149,29 +141,8 @@ export class UpstreamProxy {
     if (!underWay || !(response instanceof http.ServerResponse) || response.destroyed) return;
     // From its head on, the answer's own end decides: an upstream may refuse a body before it has read it.
     if (underWay.isAnswered) return;
-    const code = errorTypeOf(error);
-    if (this.#isStale(underWay, request, code)) {
-      // Who closed one idle connection has closed the others, too. A new one is never stale: this happens once.
-      for (const socket of Object.values(this.#agent.freeSockets).flat()) socket?.destroy();
-      this.#log.debug('a kept connection was dead, the request goes over a new one', { errorType: code });
-      this.#send(request, response);
-      return;
-    }
-    this.#fail(underWay, response, code);
-  }
-
-  /** Whether the upstream had closed the connection before it could see the request, so that it may be sent again. */
-  #isStale(underWay: UnderWay, request: IncomingMessage, code: string): boolean {
-    const { sent, sentMs, receivedBefore, body } = underWay;
-    const isWhole = body !== undefined || Number(request.headers['content-length'] ?? 0) === 0;
-    return (
-      sent?.reusedSocket === true &&
-      (code === 'ECONNRESET' || code === 'EPIPE') &&
-      sent.socket?.bytesRead === receivedBefore &&
-      performance.now() - sentMs < STALE_MS &&
-      isWhole &&
-      request.headers['transfer-encoding'] === undefined
-    );
+    // Not sent again from here, not even over a fresh connection: the upstream may have worked on it, and billed it.
+    this.#fail(underWay, response, errorTypeOf(error));
   }
 
   #fail({ exchange, timedOut }: UnderWay, response: ServerResponse, errorType: string): void {

@@ -1,5 +1,5 @@
 import { type BodyTree, keptMessages, type Message } from './body-tree.ts';
-import { identifyingText } from './human-text.ts';
+import { identifyingText, identifyingTexts } from './human-text.ts';
 
 /** SHA-256 of a text (UTF-8) or bytes, hex. */
 export type Sha256 = (data: string | Uint8Array) => string;
@@ -20,4 +20,33 @@ export function anchorsOf(tree: BodyTree, session: string, sha256: Sha256): Map<
     anchors.set(message, anchor);
   }
   return anchors;
+}
+
+const MAX_MERGED_TEXTS = 20;
+
+/**
+ * The anchors that messages had before a client merged them: after a turn that failed or was aborted it sends its prompt
+ * again in front of the next one, as one message. What was put behind the first prompt belongs behind both.
+ *
+ * @param anchors of the same tree, in order
+ */
+export function mergedAnchorsOf(
+  tree: BodyTree,
+  session: string,
+  anchors: Map<Message, string>,
+  sha256: Sha256,
+): Map<Message, string[]> {
+  const merged = new Map<Message, string[]>();
+  let previous = sha256(session);
+  for (const [message, anchor] of anchors) {
+    const texts = identifyingTexts(tree, message).slice(0, MAX_MERGED_TEXTS);
+    const heads = texts.slice(1).map((_, index) => texts.slice(0, index + 1).join('\n'));
+    if (heads.length > 0)
+      merged.set(
+        message,
+        heads.map((head) => sha256(`${previous}\n${head}`)),
+      );
+    previous = anchor;
+  }
+  return merged;
 }

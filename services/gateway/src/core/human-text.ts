@@ -73,9 +73,14 @@ export function withoutReminders(text: string): string {
  * list form, cache markers, reminders and hook context do not change it. Empty for tool results alone.
  */
 export function identifyingText(tree: BodyTree, message: Message): string {
-  if (message.role !== 'user' || !message.content) return '';
+  return identifyingTexts(tree, message).join('\n');
+}
+
+/** The same, block by block. */
+export function identifyingTexts(tree: BodyTree, message: Message): string[] {
+  if (message.role !== 'user' || !message.content) return [];
   const texts = keptBlocks(message.content).map((block) => withoutReminders(effectiveText(tree, block) ?? ''));
-  return texts.filter((text) => text !== '').join('\n');
+  return texts.filter((text) => text !== '');
 }
 
 /**

@@ -3,12 +3,15 @@ import type { Sha256 } from './anchor.ts';
 import { type BodyTree, keptBlocks, type Message, newBlock } from './body-tree.ts';
 import { effectiveText } from './human-text.ts';
 
+/** JSON that is spliced into a body as it is; a damaged record must not damage requests. */
+const json = z.string().refine(isJson, 'expected JSON');
+
 /** A durable edit as the exact bytes (JSON) that go into the body. */
 export const DurableEdit = z.discriminatedUnion('kind', [
   /** A block behind the message's last one; `behind` counts the blocks of others that stood there already, 0 if absent. */
-  z.strictObject({ kind: z.literal('append'), json: z.string(), behind: z.int().min(1).optional() }),
+  z.strictObject({ kind: z.literal('append'), json, behind: z.int().min(1).optional() }),
   /** A string token in the place of the one text whose SHA-256 is `of`. */
-  z.strictObject({ kind: z.literal('replace'), of: z.string(), json: z.string() }),
+  z.strictObject({ kind: z.literal('replace'), of: z.string(), json }),
 ]);
 export type DurableEdit = z.infer<typeof DurableEdit>;
 
@@ -28,15 +31,23 @@ export interface ReplayResult {
  * rewriter's order: a rewriter that was late once must not push itself in front of what went upstream before.
  *
  * @param entriesAt the entries of an anchor, in any order
+ * @param merged the anchors of messages that went into a later one: what was appended to them is appended to that
  */
 export function replayLedger(
   tree: BodyTree,
   anchors: Map<Message, string>,
   entriesAt: (anchor: string) => LedgerEntry[],
   sha256: Sha256,
+  merged: Map<Message, string[]> = new Map(),
 ): ReplayResult {
   const result = { replayed: 0, missed: 0 };
   for (const [message, anchor] of anchors) {
+    for (const head of merged.get(message) ?? []) {
+      for (const { rewriter, edits } of entriesAt(head)) {
+        const appended = edits.filter(({ kind }) => kind === 'append');
+        for (const edit of appended) if (replayEdit(tree, message, edit, rewriter, sha256)) result.replayed++;
+      }
+    }
     const entries = entriesAt(anchor).toSorted((a, b) => a.order - b.order || (a.rewriter < b.rewriter ? -1 : 1));
     const edits = entries.flatMap((entry) => entry.edits.map((edit) => ({ rewriter: entry.rewriter, edit })));
     for (const { rewriter, edit } of edits.toSorted((a, b) => behind(a.edit) - behind(b.edit))) {
@@ -68,4 +79,13 @@ function replayEdit(tree: BodyTree, message: Message, edit: DurableEdit, rewrite
   block.newText = Buffer.from(edit.json);
   block.writtenBy = rewriter;
   return true;
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

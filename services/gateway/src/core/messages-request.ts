@@ -1,6 +1,6 @@
 import type { DataOf, Metadata, RequestClass } from '@loom/shared';
 import { z } from 'zod';
-import { anchorsOf, type Sha256 } from './anchor.ts';
+import { anchorsOf, mergedAnchorsOf, type Sha256 } from './anchor.ts';
 import type { BodyTree, Message } from './body-tree.ts';
 import { cutMetadata } from './cut-metadata.ts';
 import type { AcceptMetadata } from './hook-pieces.ts';
@@ -50,6 +50,8 @@ export interface Placed {
   profile: string;
   class: RequestClass;
   anchors: Map<Message, string>;
+  /** The anchors of earlier messages that the client merged into one. */
+  merged: Map<Message, string[]>;
   /** The newest message, if a person typed it. */
   typed: Message | undefined;
 }
@@ -62,13 +64,15 @@ export function placeRequest(
   sha256: Sha256,
 ): Placed {
   const profile = namedProfile ?? rememberedProfile ?? PASSTHROUGH;
-  if (!tree) return { profile, class: 'auxiliary', anchors: new Map(), typed: undefined };
+  if (!tree) return { profile, class: 'auxiliary', anchors: new Map(), merged: new Map(), typed: undefined };
   const profileIsRemembered = namedProfile === undefined && profile !== PASSTHROUGH;
   const requestClass = classify(tree, { headers, metadata, metadataMessage, profileIsRemembered });
-  const anchors = session && profile !== PASSTHROUGH ? anchorsOf(tree, session, sha256) : new Map<Message, string>();
+  const named = profile === PASSTHROUGH ? undefined : session;
+  const anchors = named ? anchorsOf(tree, named, sha256) : new Map<Message, string>();
+  const merged = named ? mergedAnchorsOf(tree, named, anchors, sha256) : new Map<Message, string[]>();
   const newest = newestMessage(tree);
   const typed = requestClass === 'main' && newest && isTyped(tree, newest) ? newest : undefined;
-  return { profile, class: requestClass, anchors, typed };
+  return { profile, class: requestClass, anchors, merged, typed };
 }
 
 /** The part of `request.received` that the request alone decides. */

@@ -8,7 +8,8 @@ const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
-const MAX_DEPTH = 256;
+/** The scanner recurses; this deep it is far from the stack's end, and no client's tool input is. */
+const MAX_DEPTH = 1_000;
 const SMALL_MEMBERS = new Set(['model', 'stream', 'max_tokens', 'metadata', 'output_config', 'context_management']);
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 /** Escaped quotes stand close to one another, as in code: that far a walk is cheaper than another search. Bytes. */

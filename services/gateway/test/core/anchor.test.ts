@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { anchorsOf } from '../../src/core/anchor.ts';
+import { anchorsOf, mergedAnchorsOf } from '../../src/core/anchor.ts';
 import { assistant, CACHE, cutTree, hookReminder, reminder, sha256, text, user } from './fixtures/body.ts';
 
 function anchors(messages: object[], session = 's1'): string[] {
@@ -57,5 +57,18 @@ describe('anchorsOf', () => {
     ['the same text said before', [said('two'), said('one'), said('two')], 's1'],
   ])('differs with %s', (_, messages, session) => {
     expect(anchors(messages, session).at(-1)).not.toBe(anchors([said('one'), said('two')]).at(-1));
+  });
+});
+
+describe('mergedAnchorsOf', () => {
+  test('names the anchors that the texts of one message had as messages of their own', () => {
+    const tree = cutTree({
+      messages: [said('zero'), user(text('one'), text(reminder('a')), text('two'), text('three'))],
+    });
+    const of = anchorsOf(tree, 's1', sha256);
+
+    const merged = [...mergedAnchorsOf(tree, 's1', of, sha256).values()];
+
+    expect(merged).toEqual([[anchors([said('zero'), said('one')])[1], anchors([said('zero'), said('one\ntwo')])[1]]]);
   });
 });

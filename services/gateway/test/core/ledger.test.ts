@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { anchorsOf } from '../../src/core/anchor.ts';
+import { anchorsOf, mergedAnchorsOf } from '../../src/core/anchor.ts';
 import { type LedgerEntry, replayLedger } from '../../src/core/ledger.ts';
 import { findLiteral } from '../../src/core/match-wants.ts';
 import { assistant, CACHE, cutTree, hookReminder, rendered, sha256, text, user } from './fixtures/body.ts';
@@ -107,5 +107,22 @@ describe('replayLedger', () => {
     });
 
     expect(findLiteral(tree, { on: 'literal', label: 'l', literal: 'the literal', where: 'any' })).toEqual([]);
+  });
+});
+
+describe('replayLedger, of a message that the client merged out of several', () => {
+  test('appends what was appended to each of them, the oldest first, and replaces nothing', () => {
+    const first = [...anchorsOf(cutTree({ messages: [user(text('one'))] }), 's1', sha256).values()];
+    const tree = cutTree({ messages: [user(text('one'), text('two'))] });
+    const anchors = anchorsOf(tree, 's1', sha256);
+    const entriesAt = (anchor: string) =>
+      anchor === first[0]
+        ? [entry('a', 1, append('behind one'), replaceOf('one', '1'))]
+        : [entry('a', 1, append('behind both'))];
+
+    const result = replayLedger(tree, anchors, entriesAt, sha256, mergedAnchorsOf(tree, 's1', anchors, sha256));
+
+    expect(result).toEqual({ replayed: 2, missed: 0 });
+    expect(rendered(tree).messages).toEqual([user(text('one'), text('two'), text('behind one'), text('behind both'))]);
   });
 });

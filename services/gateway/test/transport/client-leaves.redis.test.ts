@@ -93,7 +93,12 @@ describe('a client that leaves', () => {
 
     expect(received?.data.awaited).toEqual([{ rewriter: 'mute', holdMs: 15_000, labels: ['every'] }]);
     expect(await failure).toBe('ECONNRESET');
-    expect((await ending(harness, wanted.session)).data).toMatchObject({ endReason: 'client_closed', status: null });
+    expect((await ending(harness, wanted.session)).data).toMatchObject({
+      endReason: 'client_closed',
+      status: null,
+      // Whose edits were to go with it learns that it never went.
+      anchor: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
     await redis.del('loom:rewriters', 'loom:rewriter:mute');
     await harness.restartGateway();
     upstream.script = () => json();
