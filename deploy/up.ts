@@ -3,14 +3,13 @@ import { parseArgs } from 'node:util';
 import { ConfigError, loadConfig } from '@loom/shared/config.ts';
 import { openBoard } from './up/board.ts';
 import { PortTakenError } from './up/ports.ts';
-import { RedisUnreachableError } from './up/readiness.ts';
 import { AlreadyRunningError } from './up/run-record.ts';
 import { findServices, ServiceFolderError } from './up/services.ts';
 import { HELP, Settings } from './up/settings.ts';
 import { runStack } from './up/stack.ts';
 
 const root = join(import.meta.dirname, '..');
-const EXPLAINED = [AlreadyRunningError, ConfigError, PortTakenError, RedisUnreachableError, ServiceFolderError];
+const EXPLAINED = [AlreadyRunningError, ConfigError, PortTakenError, ServiceFolderError];
 
 async function main(): Promise<void> {
   const { values } = parseArgs({

@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Board } from './board.ts';
 import { requireFreePorts } from './ports.ts';
-import { gatewayIsReady, redisAnswers } from './readiness.ts';
+import { gatewayIsReady, RedisUnreachableError, redisAnswers } from './readiness.ts';
 import { readEvents } from './responses.ts';
 import { endLeftovers, RunRecord } from './run-record.ts';
 import type { Service } from './services.ts';
@@ -25,6 +25,9 @@ export interface Stack {
 /** How long a program may drain before it is killed, milliseconds; the gateway lets answers finish for 30 s. */
 export const GRACE_MS = 35_000;
 
+/** How long to wait for Redis before the services start without it, milliseconds. */
+const REDIS_MS = 10_000;
+
 const REDIS_CONFIG = join(import.meta.dirname, '../redis/redis.conf');
 
 /**
@@ -33,7 +36,7 @@ const REDIS_CONFIG = join(import.meta.dirname, '../redis/redis.conf');
  * However this process ends, what it started ends too; after SIGKILL the record says what is left, and the next
  * `make up` or `make down` ends that.
  *
- * @throws AlreadyRunningError, PortTakenError, RedisUnreachableError; everything that was started has ended by then
+ * @throws AlreadyRunningError, PortTakenError; everything that was started has ended by then
  */
 export async function runStack(stack: Stack, stop: AbortSignal): Promise<void> {
   const { settings, services, state, environment, board } = stack;
@@ -55,7 +58,11 @@ export async function runStack(stack: Stack, stop: AbortSignal): Promise<void> {
   try {
     await requireFreePorts(portsOf(settings));
     if (!settings.REDIS_URL) running.push(supervise(redisProgram(settings, state, environment), watcher));
-    await redisAnswers(redisUrl(settings), 10_000, stop);
+    await redisAnswers(redisUrl(settings), REDIS_MS, stop).catch((error: unknown) => {
+      if (!(error instanceof RedisUnreachableError)) throw error;
+      // Requests are forwarded without Redis, too; what it will miss waits in the spool.
+      say(`${error.message}; until it does, requests go out without edits`);
+    });
     for (const { name, folder, command } of services) {
       const env = serviceEnvironment(settings, name, { environment, state, cwd: process.cwd() });
       running.push(supervise({ name, folder, command: withThisNode(command), environment: env }, watcher));

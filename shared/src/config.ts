@@ -17,14 +17,15 @@ export function loadConfig<Schema extends z.ZodObject>(
   environment: Record<string, string | undefined>,
 ): z.infer<Schema> {
   const set = Object.fromEntries(
-    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+    Object.entries(environment).filter(([, value]) => value !== undefined && value.trim() !== ''),
   );
   const result = schema.safeParse(set);
   if (result.success) return result.data;
   const lines = result.error.issues.map((issue) => {
     const name = issue.path.join('.');
     // A value is shown only where it cannot be a secret.
-    const got = name in set && !/SECRET|PASSWORD|TOKEN|KEY$|URL/.test(name) ? `, got ${JSON.stringify(set[name])}` : '';
+    const got =
+      name in set && !/SECRET|PASSWORD|TOKEN$|KEY$|URL/.test(name) ? `, got ${JSON.stringify(set[name])}` : '';
     return `  ${name}: ${issue.message}${got}`;
   });
   throw new ConfigError(`these settings are wrong:\n${lines.join('\n')}`);

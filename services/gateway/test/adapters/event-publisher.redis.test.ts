@@ -69,6 +69,19 @@ describe('EventPublisher', () => {
     await publisher.close();
   });
 
+  test('gives up what Redis will never take, and publishes what stands behind it', async () => {
+    const { spool, publisher } = open();
+    await until(() => streams.connected);
+    await server.client().set('loom:elsewhere', 'no stream');
+    publisher.publish({ ...bypass('r1'), stream: 'loom:elsewhere' }, ROOT_CONTEXT);
+    publisher.publishNow(bypass('r2'), ROOT_CONTEXT);
+
+    await until(async () => (await published()).length === 2);
+    expect(await published()).toEqual(['r2', 'spool.full {"gateway":"g1","dropped":1}']);
+    expect(spool.pending).toBe(0);
+    await publisher.close();
+  });
+
   test('publishes what a dead process left before anything of its own', async () => {
     await server.kill();
     const fields = ['requestId', 'r0'];

@@ -20,16 +20,6 @@ const ok: RequestListener = (request, response) => {
   request.resume().once('end', () => response.end('ok'));
 };
 
-/** Serves one request a connection; the next one on it comes too late. */
-const served = new WeakSet<Socket>();
-function closingAfterOne(close: (socket: Socket) => void): RequestListener {
-  return (request, response) => {
-    if (served.has(request.socket)) return close(request.socket);
-    served.add(request.socket);
-    ok(request, response);
-  };
-}
-
 afterAll(async () => {
   agent.destroy();
   await harness.close();
