@@ -21,7 +21,6 @@ describe('Config', () => {
   test.each([
     ['LOOM_COMPACT_HOLD_MS', '0'],
     ['LOOM_COMPACT_HOLD_MS', '30001'],
-    ['LOOM_HUMAN', '  '],
   ])('refuses %s=%j', (name, value) => {
     expect(() => loadConfig(Config, { [name]: value })).toThrow(`  ${name}: `);
   });

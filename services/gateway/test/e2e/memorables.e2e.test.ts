@@ -123,3 +123,23 @@ describe('count_tokens', () => {
     expect(await entries()).toEqual([requests + 1, responses + 2]);
   });
 });
+
+describe('a turn that fails', () => {
+  test('leaves its memorables to the message that the client makes of it and the next one', async () => {
+    const talk = new Talk(stack, { name: 'failed', version: '2.1.330' });
+    await say(talk, 'tea at four');
+    await talk.send((client) => client.prompt('Look into the garden.'));
+    await say(talk, 'the blue door');
+
+    await talk.turn('And into the shed.');
+    await talk.turn('Thank you.');
+
+    const [merged] = messagesOf(talk.last.forwarded.json()).map(textsOf);
+    expect(merged).toEqual([
+      'Look into the garden.\n',
+      'And into the shed.',
+      '<subvox>\nIntro surfaced these moments. Store what lands, let the rest go:\n- tea at four\n</subvox>',
+      '<subvox>\nIntro surfaced these moments. Store what lands, let the rest go:\n- the blue door\n</subvox>',
+    ]);
+  });
+});
