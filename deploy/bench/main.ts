@@ -30,6 +30,7 @@ if (process.argv.includes('--help')) {
   process.exit(0);
 }
 
+const WARM_UP_ROUNDS = 3;
 const rounds = option('--rounds', 9);
 const requestsPerRound = option('--requests', 20);
 const children: ChildProcess[] = [];
@@ -105,7 +106,7 @@ async function compare(targets: Record<'direct' | 'bare' | 'loom', string>, byte
   const names = Object.keys(targets) as (keyof typeof targets)[];
   let repetition = 0;
   const addedOf = { direct: [] as number[], bare: [] as number[], loom: [] as number[] };
-  for (let round = -1; round < rounds; round++) {
+  for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
     const medians = { direct: 0, bare: 0, loom: 0 };
     for (const name of round % 2 === 0 ? names : names.toReversed()) {
       const times: number[] = [];
@@ -115,7 +116,7 @@ async function compare(targets: Record<'direct' | 'bare' | 'loom', string>, byte
       }
       medians[name] = median(times);
     }
-    // The first round warms everything up.
+    // Until everything is compiled.
     if (round < 0) continue;
     addedOf.direct.push(medians.direct);
     addedOf.bare.push(medians.bare - medians.direct);
