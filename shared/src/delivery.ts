@@ -91,6 +91,11 @@ export class Delivery {
     if (entry.deliveries > MAX_DELIVERIES)
       return this.#bury(entry, `${MAX_DELIVERIES} deliveries came to no end`, giveUp);
 
+    // Most requests await nobody: those need not be decoded by everybody.
+    if (this.#options.isRewriter && type === 'request.received' && !mayAwait(entry, name)) {
+      return this.#drop(entry, 'ignored', giveUp);
+    }
+
     let event: LoomEvent;
     try {
       event = decodeEvent(entry.fields);
@@ -184,7 +189,17 @@ export class Delivery {
 
 type Handler = (event: LoomEvent, delivery: { deliveries: number }) => readonly Draft[] | Promise<readonly Draft[]>;
 
-function typeOf({ fields }: Entry): string {
-  for (let at = 0; at < fields.length; at += 2) if (fields[at] === 'type') return fields[at + 1] ?? '';
-  return '';
+function typeOf(entry: Entry): string {
+  return fieldOf(entry, 'type') ?? '';
+}
+
+function fieldOf({ fields }: Entry, name: string): string | undefined {
+  for (let at = 0; at < fields.length; at += 2) if (fields[at] === name) return fields[at + 1];
+  return undefined;
+}
+
+/** Whether the data holds the name at all, or may be damaged: then it is decoded, and found out. */
+function mayAwait(entry: Entry, rewriter: string): boolean {
+  const data = fieldOf(entry, 'data');
+  return data === undefined || !data.endsWith('}') || data.includes(`"${rewriter}"`);
 }
