@@ -7,6 +7,10 @@ export interface Match {
   after: string;
 }
 
+/** What a client appends is short, and stands at the end: a summary that quotes it a thousand times costs no more. */
+const MAX_KEPT_LENGTH = 32_768;
+const MAX_CANDIDATES = 20;
+
 /**
  * Finds a signature in a text, only where its client puts it: somebody who quotes the same words is no match.
  *
@@ -64,7 +68,8 @@ function matchFrom(signature: Signature, text: string, at: number): Match | unde
 }
 
 /** Where the pieces begin that the client appends, up to the end of the text: behind them nothing else may stand. */
-function startOfKept({ keeps }: Signature, text: string, from: number): number {
+function startOfKept({ keeps }: Signature, text: string, start: number): number {
+  const from = Math.max(start, text.length - MAX_KEPT_LENGTH);
   const rest = text.slice(from);
   const starts = keeps.flatMap((keep) => Array.from(rest.matchAll(keep), ({ index }) => from + index));
   let passed = from;
@@ -78,9 +83,9 @@ function startOfKept({ keeps }: Signature, text: string, from: number): number {
 }
 
 function lineStarts(pattern: RegExp, text: string): number[] {
-  return Array.from(text.matchAll(pattern), ({ index }) => index).filter(
-    (index) => text.slice(text.lastIndexOf('\n', index - 1) + 1, index).trim() === '',
-  );
+  return Array.from(text.matchAll(pattern), ({ index }) => index)
+    .filter((index) => text.slice(text.lastIndexOf('\n', index - 1) + 1, index).trim() === '')
+    .slice(-MAX_CANDIDATES);
 }
 
 function behind(own: string, text: string): number[] {

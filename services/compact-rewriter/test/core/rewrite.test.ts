@@ -361,3 +361,15 @@ describe('rewriteCompaction, of a continuation that is worded anew', () => {
     expect([known.unrecognised, again.unrecognised]).toEqual([undefined, undefined]);
   });
 });
+
+describe('rewriteCompaction, of a summary that quotes the sentence a hundred times', () => {
+  test('finds the one that is the client’s, at the end', () => {
+    const sentence =
+      'Please continue the conversation from where we left it off without asking the user any further questions.';
+    const summary = `${OPENING}\n${`${sentence}\nTea.\n`.repeat(100)}`;
+
+    const rewriting = main({ matched: [matched(summary + sentence, '/messages/0/content/0/text')] });
+
+    expect(rewriting.edits).toEqual([durable(summary + PROMPTS.continuation)]);
+  });
+});

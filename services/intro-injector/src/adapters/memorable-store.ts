@@ -6,6 +6,8 @@ const introKey = (session: string) => `intro:memorables:${session}`;
 
 /** The newest of Intro's items; its list may only ever grow, and what a list holds is handled on each human message. */
 const MAX_ITEMS = 1_000;
+/** More of an item is looked at by nobody: 4,096 characters. A list of huge items must not fill the memory. */
+const MAX_ITEM_BYTES = 16_384;
 
 const TTL_S = 30 * 24 * 60 * 60;
 
@@ -51,6 +53,14 @@ redis.call('HSET', KEYS[1], 'text:' .. ARGV[1], ARGV[3], 'items:' .. ARGV[1], ta
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return {ARGV[3], first}`;
 
+/** KEYS[1] Intro's list; ARGV: items, bytes of an item. The newest items, oldest first. */
+const READ = `
+local items = {}
+for at = -math.min(redis.call('LLEN', KEYS[1]), tonumber(ARGV[1])), -1 do
+  items[#items + 1] = string.sub(redis.call('LINDEX', KEYS[1], at), 1, tonumber(ARGV[2]))
+end
+return items`;
+
 /** Redis gave no answer within the time that a waiting request can spare. */
 export class SlowRedisError extends Error {
   override name = 'SlowRedisError';
@@ -90,7 +100,10 @@ export function openMemorableStore(redis: Redis, keyOf: (name: string) => string
     within(limitMs, redis.eval(script, 1, key(session), ...args));
 
   return {
-    readList: (session) => within(limitMs, redis.lrange(introKey(session), -MAX_ITEMS, -1)),
+    async readList(session) {
+      const reading = redis.eval(READ, 1, introKey(session), MAX_ITEMS, MAX_ITEM_BYTES);
+      return (await within(limitMs, reading)) as string[];
+    },
 
     async findText(session, anchor) {
       return ((await run(HOLD, session, anchor, TTL_S)) as string | null) ?? undefined;

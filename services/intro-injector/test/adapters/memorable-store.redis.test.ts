@@ -25,6 +25,14 @@ describe('readList', () => {
     expect(await store.readList('s')).toEqual([]);
   });
 
+  test('reads no more of a huge item than anybody looks at', async () => {
+    await redis.rpush('intro:memorables:s', 'x'.repeat(1_000_000), 'tea');
+
+    const items = await store.readList('s');
+
+    expect(items.map((item) => item.length)).toEqual([16_384, 3]);
+  });
+
   test('reads the newest 1,000 of a list that only grows', async () => {
     const list = Array.from({ length: 1_001 }, (_, at) => `item ${at}`);
     await redis.rpush('intro:memorables:s', ...list);
