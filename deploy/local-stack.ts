@@ -1,6 +1,6 @@
 import { join } from 'node:path';
+import { freePort } from '@loom/shared/testing/free-port.ts';
 import { until } from '@loom/shared/testing/until.ts';
-import { freePort } from './free-port.ts';
 import { findServices } from './up/services.ts';
 import { Settings, serviceEnvironment } from './up/settings.ts';
 import { supervise } from './up/supervisor.ts';

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '@loom/shared/testing/free-port.ts';
 import { startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { type BenchRequest, buildRequest, type Newest } from './bodies.ts';
@@ -141,13 +142,4 @@ async function countOutcomes(): Promise<Record<string, number>> {
       counts[`${rewriter} ${outcome}`] = (counts[`${rewriter} ${outcome}`] ?? 0) + 1;
   }
   return counts;
-}
-
-async function freePort(): Promise<number> {
-  const server = http.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }

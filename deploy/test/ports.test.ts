@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { freePort } from '../free-port.ts';
+import { freePort } from '@loom/shared/testing/free-port.ts';
 import { PortTakenError, requireFreePorts } from '../up/ports.ts';
 
 const holder = createServer();

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { freePort } from '@loom/shared/testing/free-port.ts';
 import { startRedis } from '@loom/shared/testing/redis.ts';
-import { freePort } from '../free-port.ts';
 import { gatewayIsReady, RedisUnreachableError, redisAnswers } from '../up/readiness.ts';
 
 const never = new AbortController().signal;

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '@loom/shared/testing/free-port.ts';
 import { until } from '@loom/shared/testing/until.ts';
-import { freePort } from '../free-port.ts';
 import { endProcesses, isRunning, type RunningProcess } from '../up/process.ts';
 import { endLeftovers, findRun } from '../up/run-record.ts';
 

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
+import { freePort } from './free-port.ts';
 import { until } from './until.ts';
 
 /** A redis-server of the test's own. Every method may be called in any state; `close` is for `afterAll`. */
@@ -51,7 +51,12 @@ export async function startRedis({ aof = false }: { aof?: boolean } = {}): Promi
     started.once('exit', () => {
       if (child === started) child = undefined;
     });
-    await answersPing(port);
+    const exited = once(started, 'exit').then(([code]) => {
+      throw new Error(`expected redis-server to listen on port ${port}, got exit code ${code}`);
+    });
+    await Promise.race([answersPing(port), exited]);
+    // From here on an exit is what the test asks for.
+    exited.catch(() => {});
   };
   const end = async (signal: NodeJS.Signals) => {
     if (!child) return;
@@ -104,13 +109,4 @@ function quietClient(port: number): Redis {
   // ioredis prints errors that nobody listens to; here a lost connection is what the test is about.
   client.on('error', () => {});
   return client;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  if (typeof address !== 'object' || !address) throw new Error('expected a TCP address of the probe');
-  return address.port;
 }
