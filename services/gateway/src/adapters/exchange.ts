@@ -65,11 +65,12 @@ export class Exchange {
     metrics.activeExchanges.add(1);
   }
 
-  /** The request is on its way upstream. */
+  /** The request is on its way upstream. Only the first call counts. */
   forwarded(staged: { body: BodyParts; replayed: number; edits: EditOutcome[]; heldMs: number }): void {
+    if (this.#isForwarded) return;
+    this.#isForwarded = true;
     const { read, bytesIn } = this.#start;
     const anchor = this.#anchor;
-    this.#isForwarded = true;
     const data: DataOf<'request.forwarded'> = {
       ...this.#facts(),
       bytesIn,

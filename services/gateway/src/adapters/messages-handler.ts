@@ -3,8 +3,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { findTraceParent, isSignedWith, type Logger, type Metadata } from '@loom/shared';
 import { context } from '@opentelemetry/api';
 import { z } from 'zod';
+import type { BodyTree } from '../core/body-tree.ts';
 import { readMember } from '../core/identity.ts';
-import { placeRequest, readRequest } from '../core/messages-request.ts';
+import { type Placed, placeRequest, type ReadRequest, readRequest } from '../core/messages-request.ts';
 import { type BodyParts, renderParts } from '../core/splice.ts';
 import type { EditStage, Staged } from './edit-stage.ts';
 import type { EventPublisher } from './event-publisher.ts';
@@ -66,10 +67,9 @@ export class MessagesHandler {
       if (exchange) this.#active.delete(exchange);
     });
     let body: BodyParts = [bytes];
+    let prepared: Prepared | undefined;
     try {
-      const prepared = await this.#prepare(request, path, bytes);
-      // Whatever fails from here on, the metadata stays out of what goes upstream.
-      if (prepared.read.tree) body = renderParts(prepared.read.tree);
+      prepared = await this.#prepare(request, path, bytes);
       if (path === COUNT_TOKENS_PATH) {
         await this.#stage.replay(prepared.read, prepared.placed);
         if (prepared.read.tree) body = renderParts(prepared.read.tree);
@@ -80,8 +80,10 @@ export class MessagesHandler {
       }
     } catch (error) {
       // A fault of ours must not cost the user the request.
+      body = withoutMetadata(prepared?.read.tree, bytes);
       this.#metrics.stageFailed.add(1);
       this.#log.error('a request is forwarded without edits, after a fault', { requestId: exchange?.requestId, error });
+      exchange?.forwarded({ body, replayed: 0, edits: [], heldMs: 0 });
     }
     if (gone.signal.aborted) {
       // It may have left before there was an exchange.
@@ -92,7 +94,7 @@ export class MessagesHandler {
     this.#proxy.forward(request, response, { body, exchange });
   }
 
-  async #prepare(request: IncomingMessage, path: string, bytes: Buffer) {
+  async #prepare(request: IncomingMessage, path: string, bytes: Buffer): Promise<Prepared> {
     const { headers } = request;
     const secret = this.#hookSecret;
     const accept = (line: string, _: Metadata) => secret === undefined || isSignedWith(line, secret);
@@ -167,8 +169,18 @@ export class MessagesHandler {
   }
 }
 
-type Prepared = {
-  read: ReturnType<typeof readRequest>;
-  placed: ReturnType<typeof placeRequest>;
+/** The body after a fault: the metadata stays out of it, unless that is the very thing that fails. */
+function withoutMetadata(tree: BodyTree | undefined, bytes: Buffer): BodyParts {
+  try {
+    return tree ? renderParts(tree) : [bytes];
+  } catch {
+    // The fault is in the cut itself: the request as it came is better than none.
+    return [bytes];
+  }
+}
+
+interface Prepared {
+  read: ReadRequest;
+  placed: Placed;
   traceparent: string | undefined;
-};
+}

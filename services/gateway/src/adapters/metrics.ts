@@ -27,7 +27,7 @@ export function openMetrics() {
     }),
     unfollowable: meter.createCounter('loom.bodies.unfollowable', { description: 'Bodies forwarded without a look' }),
     stageFailed: meter.createCounter('loom.edit_stage.failed', {
-      description: 'Requests forwarded as they came after a fault',
+      description: 'Requests forwarded without edits after a fault',
     }),
     unobserved: meter.createCounter('loom.responses.unobserved', {
       description: 'Answers that could not be read along',
