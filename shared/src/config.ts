@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { errorTypeOf } from './redaction.ts';
 
 /** The environment does not fit the schema: one line a problem, each with the variable, what was expected and what came. */
 export class ConfigError extends Error {
@@ -6,7 +8,8 @@ export class ConfigError extends Error {
 }
 
 /**
- * Reads a service's settings from the environment: all problems in one error, an empty variable is an unset one.
+ * Reads a service's settings from the environment: all problems in one error, an empty variable is an unset one. A
+ * `REDIS_URL` comes with the user of `REDIS_USERNAME` and the password in the file `REDIS_PASSWORD_FILE` in it.
  *
  * @example
  * const Config = z.object({ LOOM_PORT: port.default(8080) });
@@ -20,7 +23,7 @@ export function loadConfig<Schema extends z.ZodObject>(
     Object.entries(environment).filter(([, value]) => value !== undefined && value.trim() !== ''),
   );
   const result = schema.safeParse(set);
-  if (result.success) return result.data;
+  if (result.success) return withRedisUser(result.data, set);
   const lines = result.error.issues.map((issue) => {
     const name = issue.path.join('.');
     // A value is shown only where it cannot be a secret.
@@ -29,6 +32,39 @@ export function loadConfig<Schema extends z.ZodObject>(
     return `  ${name}: ${issue.message}${got}`;
   });
   throw new ConfigError(`these settings are wrong:\n${lines.join('\n')}`);
+}
+
+/** Puts user and password into the URL, in the place of those that it has. */
+function withRedisUser<Settings extends { REDIS_URL?: unknown }>(
+  settings: Settings,
+  { REDIS_USERNAME: username, REDIS_PASSWORD_FILE: file }: Record<string, string | undefined>,
+): Settings {
+  const { REDIS_URL } = settings;
+  if (typeof REDIS_URL !== 'string' || (username === undefined && file === undefined)) return settings;
+  const url = new URL(REDIS_URL);
+  const user = { ...(username && { username }), ...(file && { password: readPassword(file) }) };
+  for (const [name, value] of Object.entries(user) as ['username' | 'password', string][]) {
+    // A URL without a host has no place for a user; ioredis takes a socket's from the query.
+    if (url.host === '') url.searchParams.set(name, value);
+    // By itself a URL leaves a percent sign as it is.
+    else url[name] = encodeURIComponent(value);
+  }
+  return { ...settings, REDIS_URL: url.href };
+}
+
+function readPassword(file: string): string {
+  const fail = (got: string, cause?: unknown) =>
+    new ConfigError(`these settings are wrong:\n  REDIS_PASSWORD_FILE: expected a file with a password, got ${got}`, {
+      cause,
+    });
+  let password: string;
+  try {
+    password = readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw fail(`${errorTypeOf(error)} at ${file}`, error);
+  }
+  if (password === '') throw fail(`an empty one at ${file}`);
+  return password;
 }
 
 /** A TCP port; 0 takes any free one. */
@@ -42,6 +78,10 @@ export const CommonConfig = z.object({
   REDIS_URL: z
     .url({ protocol: /^(rediss?|unix)$/, error: 'expected redis://host:port' })
     .default('redis://127.0.0.1:6379'),
+  /** Goes into `REDIS_URL`, as the password does; see `loadConfig`. */
+  REDIS_USERNAME: z.string().optional(),
+  /** Holds the password and nothing else but blanks around it. */
+  REDIS_PASSWORD_FILE: z.string().optional(),
   LOOM_KEY_PREFIX: z
     .string()
     .regex(/^[\w{}-]{1,64}$/, 'expected letters, digits, _ - { }')

@@ -17,7 +17,7 @@ import { editsProposed, signProposal } from './proposal.ts';
 import { reasonOf } from './redaction.ts';
 import type { RedisClock } from './redis-clock.ts';
 import { isPassing, type SealedEntry, type Streams } from './streams.ts';
-import { contextOf } from './telemetry.ts';
+import { contextOf, untraced } from './telemetry.ts';
 
 /** What a service does about each type of event: it returns what is to be published. See `startService`. */
 export type Handlers = {
@@ -165,7 +165,7 @@ export class Delivery {
     const { streams, name } = this.#options;
     for (let entries = sealed; ; ) {
       try {
-        if (entries.length === 0) await streams.redis.xack(entry.key, name, entry.id);
+        if (entries.length === 0) await untraced(() => streams.redis.xack(entry.key, name, entry.id));
         else await streams.append(entries, (multi) => multi.xack(entry.key, name, entry.id));
         return;
       } catch (error) {

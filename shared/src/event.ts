@@ -1,5 +1,10 @@
 import { z } from 'zod';
 import { Edit } from './edit.ts';
+import { CaptureMode, ExchangeCaptured } from './event-data/capture.ts';
+import { ExchangeTrace } from './event-data/exchange-trace.ts';
+import { TranscriptLine, TranscriptRefused } from './event-data/transcript.ts';
+import { TurnEnded, TurnStarted } from './event-data/turn.ts';
+import { Usage } from './event-data/usage.ts';
 
 const milliseconds = z.number().nonnegative();
 const bytes = z.int().nonnegative();
@@ -53,6 +58,8 @@ const exchange = {
   class: RequestClass,
   profile: z.string(),
   model: z.string().nullable(),
+  /** Absent in events of gateways before it. */
+  trace: ExchangeTrace.optional(),
 };
 
 /** What became of one rewriter's edits. */
@@ -66,17 +73,13 @@ export const EditOutcome = z.looseObject({
   operations: z.int().nonnegative(),
   waitedMs: milliseconds,
   reason: z.string().optional(),
+  /** What it was asked for: the labels of its wants that the request met. */
+  labels: z.array(z.string()).optional(),
+  /** Of the texts that it changed, put in or took out, before and after; only where it was applied. */
+  bytesBefore: bytes.optional(),
+  bytesAfter: bytes.optional(),
 });
 export type EditOutcome = z.infer<typeof EditOutcome>;
-
-/** Token counts as the API reports them: `message_start`, overlaid by the last `message_delta`. */
-export const Usage = z.looseObject({
-  input_tokens: z.number().nullish(),
-  output_tokens: z.number().nullish(),
-  cache_creation_input_tokens: z.number().nullish(),
-  cache_read_input_tokens: z.number().nullish(),
-});
-export type Usage = z.infer<typeof Usage>;
 
 const response = {
   ...exchange,
@@ -91,7 +94,13 @@ const response = {
   text: z.string(),
   textTruncated: z.boolean(),
   toolUses: z.array(z.looseObject({ id: z.string(), name: z.string() })),
+  /** When the request arrived, RFC 3339 with milliseconds, UTC; the times below count from it. */
+  startedAt: z.string().optional(),
   firstByteMs: milliseconds.nullable(),
+  /** The first piece of the answer itself, after `message_start` and pings. */
+  firstContentMs: milliseconds.nullish(),
+  /** The `anthropic-ratelimit-*` headers of the answer, as they came. */
+  rateLimits: z.record(z.string(), z.string()).optional(),
   durationMs: milliseconds,
   bytes,
 };
@@ -112,7 +121,10 @@ export const EventData = {
     ),
     path: z.string(),
     stream: z.boolean(),
+    capture: CaptureMode.optional(),
     agentId: z.string().optional(),
+    agentType: z.string().optional(),
+    parentAgentId: z.string().optional(),
     promptId: z.string().optional(),
     /** The client's word for the compaction that it has just done (`manual`, `auto`), on the first call after it. */
     contextCompacted: z.string().optional(),
@@ -133,6 +145,13 @@ export const EventData = {
         transcriptPath: z.string().optional(),
         sentAt: z.string().optional(),
         machine: z.record(z.string(), z.unknown()).optional(),
+        cwd: z.string().optional(),
+        /** How long the hook collected, milliseconds: the span `collect-metadata` ends then. */
+        collectedMs: z.number().optional(),
+        /** The hook sends its spans itself. */
+        exportsSpans: z.boolean().optional(),
+        /** The span of the client's own tracing that the root span descends from. */
+        parentSpanId: z.string().optional(),
       })
       .optional(),
     view: RequestView.optional(),
@@ -159,12 +178,29 @@ export const EventData = {
     /** The newest human message's anchor. */
     anchor: sha256.optional(),
     heldMs: milliseconds,
+    capture: CaptureMode.optional(),
+    agentId: z.string().optional(),
+    agentType: z.string().optional(),
+    parentAgentId: z.string().optional(),
+    /** When the request arrived, and when it went out. RFC 3339 with milliseconds, UTC. */
+    startedAt: z.string().optional(),
+    forwardedAt: z.string().optional(),
+    /** SHA-256 of the body as it went upstream: a retry repeats it. */
+    bodySha256: sha256.optional(),
+    /** The tool results after the newest assistant message: what the client did since the last answer. */
+    toolResults: z.array(z.looseObject({ id: z.string(), isError: z.boolean() })).optional(),
+    /** The client's own `x-claude-code-prev-tool-durations`, such as `Bash=38`, milliseconds. */
+    toolDurations: z.string().optional(),
   }),
   'response.completed': z.looseObject(response),
   'response.failed': z.looseObject({
     ...response,
     endReason: z.enum(['client_closed', 'upstream_aborted', 'upstream_error', 'timeout', 'shutdown']),
-    /** `error.type` of the API, or the system's error code (`ECONNREFUSED`). Never the message: it may quote a key. */
+    /**
+     * `error.type` of the API, the system's error code (`ECONNREFUSED`; `ECONNRESET` also for an answer that was cut),
+     * `timeout`, or `stream_incomplete` for a stream that ended without its `message_stop`. Never the message: it may
+     * quote a key.
+     */
     errorType: z.string().nullable(),
     /** The newest human message's anchor, where the request was never forwarded: whatever was to go with it did not. */
     anchor: sha256.optional(),
@@ -189,11 +225,20 @@ export const EventData = {
     /** The first 200 characters of an instruction, the last 200 of a continuation: what a new signature has to match. */
     opening: z.string(),
   }),
+  'exchange.captured': ExchangeCaptured.extend(exchange),
+  'transcript.line': TranscriptLine,
+  'transcript.refused': TranscriptRefused,
+  'turn.started': TurnStarted,
+  'turn.ended': TurnEnded,
   'spool.full': z.looseObject({
     gateway: z.string(),
     dropped: z.int().positive(),
   }),
 } as const;
+
+export { type CapturedMessage, CaptureMode, type ContentBlock } from './event-data/capture.ts';
+export type { ExchangeTrace } from './event-data/exchange-trace.ts';
+export type { Usage } from './event-data/usage.ts';
 
 export type EventType = keyof typeof EventData;
 export type DataOf<Type extends EventType> = z.infer<(typeof EventData)[Type]>;
@@ -208,6 +253,11 @@ export const STREAM_OF = {
   'rewriter.bypassed': 'alerts',
   'identity.lost': 'alerts',
   'compaction.unrecognised': 'alerts',
+  'exchange.captured': 'captures',
+  'transcript.line': 'transcripts',
+  'transcript.refused': 'alerts',
+  'turn.started': 'turns',
+  'turn.ended': 'turns',
   'spool.full': 'alerts',
 } as const satisfies Record<EventType, string>;
 export type StreamName = (typeof STREAM_OF)[EventType];
@@ -217,6 +267,11 @@ export const KEEP = {
   requests: 2_000,
   edits: 2_000,
   responses: 20_000,
+  /** The largest entries there are, content and all: at some 20 KB each, 20 MB. */
+  captures: 1_000,
+  /** About 4 KB each, a line of 64 KB at most. */
+  transcripts: 10_000,
+  turns: 5_000,
   alerts: 5_000,
   'dead-letters': 5_000,
 } as const;
@@ -230,6 +285,8 @@ export type Draft = {
     subject: string;
     /** The key to write to, where the type alone does not say it (`edits.proposed`). */
     stream?: string;
+    /** Of the event, where it follows from what the event is about: made twice, it is a repetition. Else a new one. */
+    id?: string;
   };
 }[EventType];
 
@@ -267,7 +324,8 @@ const Envelope = z.object({
   subject: z.string(),
   time: z.string(),
   datacontenttype: z.literal('application/json'),
-  traceparent: z.string(),
+  /** Of somebody else's entry that is in no trace: empty. */
+  traceparent: z.string().default(''),
   tracestate: z.string().optional(),
   data: z.string(),
 });

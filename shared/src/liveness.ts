@@ -1,4 +1,3 @@
-import type { Counters } from './delivery.ts';
 import type { Logger } from './log.ts';
 import { RewriterDeclaration, type RewriterOptions } from './rewriter.ts';
 import type { Streams } from './streams.ts';
@@ -8,17 +7,18 @@ export interface LivenessOptions {
   log: Logger;
   name: string;
   replica: string;
-  counters: Readonly<Counters>;
+  /** What its key holds besides the time of its start; evaluated for each announcement. */
+  says: () => object;
   /** Evaluated for each announcement, so that what a rewriter asks for may change while it runs. */
   rewriter?: (() => RewriterOptions) | undefined;
-  /** The names of the other replicas, alive or not. */
-  peers: () => Promise<string[]>;
+  /** The names of a rewriter's other replicas, alive or not. */
+  peers?: () => Promise<string[]>;
 }
 
 const LAPSE_S = 10;
 
 /**
- * Says that a service is there: `<prefix>:service:<name>:<replica>` holds its counters, and for a rewriter
+ * Says that a service is there: `<prefix>:service:<name>:<replica>` holds what it says of itself, and for a rewriter
  * `<prefix>:rewriters` its declaration and `<prefix>:rewriter:<name>` the replica that spoke last. All but the
  * declaration lapse after 10 s.
  */
@@ -40,10 +40,10 @@ export class Liveness {
 
   /** Announces once; rejects when Redis did not take it. */
   async announce(): Promise<void> {
-    const { streams, name, replica, counters } = this.#options;
+    const { streams, name, replica, says } = this.#options;
     this.#declare();
     const batch = streams.redis.multi();
-    batch.set(this.#serviceKey(replica), JSON.stringify({ since: this.#since, ...counters }), 'EX', LAPSE_S);
+    batch.set(this.#serviceKey(replica), JSON.stringify({ since: this.#since, ...says() }), 'EX', LAPSE_S);
     if (this.#declaration) {
       batch.hset(streams.key('rewriters'), name, JSON.stringify(this.#declaration));
       batch.set(this.#rewriterKey, replica, 'EX', LAPSE_S);
@@ -59,7 +59,7 @@ export class Liveness {
     await streams.redis.del(this.#serviceKey(replica));
     if (!this.#declaration) return;
     // Peers share the key, and whoever renewed it last is named in it: without it they would seem absent for 3 s.
-    const others = (await peers()).map((peer) => this.#serviceKey(peer));
+    const others = ((await peers?.()) ?? []).map((peer) => this.#serviceKey(peer));
     if (others.length > 0 && (await streams.redis.exists(...others)) > 0) return;
     await streams.redis.eval(DELETE_IF_EQUAL, 1, this.#rewriterKey, replica);
   }

@@ -1,6 +1,7 @@
 import { type Attributes, context, DiagLogLevel, diag, logs, SeverityNumber } from '@opentelemetry/api';
 import type winston from 'winston';
 import Transport from 'winston-transport';
+import { lostSoFar } from './export-losses.ts';
 
 const SEVERITY: Record<string, SeverityNumber> = {
   error: SeverityNumber.ERROR,
@@ -27,18 +28,31 @@ export class OtlpTransport extends Transport {
 const QUIET_MS = 60_000;
 
 /**
- * Writes OpenTelemetry's own warnings to the log, one a minute at most and the others counted: without a collector
- * every batch brings one, and each line is itself exported, which must not go round in circles.
+ * Writes OpenTelemetry's own warnings to the log, one a minute at most, with how many others there were and how much was
+ * lost by then: without a collector every batch brings one, and each line is itself exported, which must not go round in
+ * circles.
  */
 export function logExportWarnings(log: winston.Logger): void {
-  let last = Number.NEGATIVE_INFINITY;
-  let suppressed = 0;
-  const warn = (reason: string) => {
-    suppressed += 1;
-    if (performance.now() - last < QUIET_MS) return;
-    last = performance.now();
-    log.warn('telemetry is not exported', { reason, suppressed: suppressed - 1 });
-    suppressed = 0;
+  let reason = '';
+  let warnings = 0;
+  let lostBefore = 0;
+  let isQuiet = false;
+  const tell = () => {
+    const lost = lostSoFar();
+    isQuiet = warnings > 0 || lost > lostBefore;
+    if (!isQuiet) return;
+    log.warn('telemetry is not exported', {
+      reason,
+      suppressed: Math.max(0, warnings - 1),
+      dropped: lost - lostBefore,
+    });
+    [warnings, lostBefore] = [0, lost];
+    setTimeout(tell, QUIET_MS).unref();
+  };
+  const warn = (message: string) => {
+    reason = message;
+    warnings += 1;
+    if (!isQuiet) tell();
   };
   const quiet = () => {};
   diag.setLogger(

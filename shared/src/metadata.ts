@@ -14,6 +14,8 @@ export const Metadata = z.looseObject({
   session_id: z.string().optional(),
   trace_id: z.string().optional(),
   traceparent: z.string().optional(),
+  /** The span of the client's own tracing that the root span descends from, in the same trace. */
+  parent_span_id: z.string().optional(),
   prompt_id: z.string().optional(),
   prompt: z.string().optional(),
   transcript_path: z.string().optional(),
@@ -21,6 +23,11 @@ export const Metadata = z.looseObject({
   source: z.string().optional(),
   machine: z.record(z.string(), z.unknown()).optional(),
   sent_at: z.string().optional(),
+  cwd: z.string().optional(),
+  /** How long the hook collected, milliseconds. */
+  collected_ms: z.number().optional(),
+  /** The hook sends its own spans, so nobody else does. */
+  exports_spans: z.boolean().optional(),
   /** HMAC-SHA256, hex, over the line without this member; always the last one. */
   sig: z.string().optional(),
 });
@@ -33,16 +40,25 @@ export type MetadataFields = Pick<
   | 'session_id'
   | 'trace_id'
   | 'traceparent'
+  | 'parent_span_id'
   | 'prompt_id'
   | 'prompt'
   | 'transcript_path'
   | 'source'
   | 'machine'
   | 'sent_at'
+  | 'cwd'
+  | 'collected_ms'
+  | 'exports_spans'
 >;
 
+/** What a block can do without, in the order in which it goes once the whole prompt has gone. */
+const DISPENSABLE = ['machine', 'cwd', 'transcript_path'] as const;
+
 /**
- * Writes the block as one line of JSON of at most 8,000 characters; the prompt is shortened first.
+ * Writes the block as one line of JSON of at most 8,000 characters. The prompt is shortened first; where that is not
+ * enough, machine, cwd and transcript path go. The others are short: whoever reads them from outside bounds them.
+ * `services/prompt-hook` writes the same bytes without a dependency.
  *
  * @param secret signs the block (`LOOM_HOOK_SECRET`)
  *
@@ -51,13 +67,24 @@ export type MetadataFields = Pick<
  */
 export function formatMetadata(fields: MetadataFields, secret?: string): string {
   const room = MAX_METADATA_LENGTH - (secret ? 80 : 0);
-  let prompt = fields.prompt;
-  let line = toLine(fields);
-  while (line.length > room && prompt) {
-    prompt = prompt.slice(0, Math.max(0, prompt.length - (line.length - room))).toWellFormed();
-    line = toLine({ ...fields, prompt });
-  }
+  let kept = fields;
+  if (fields.prompt && toLine(fields).length > room) kept = { ...fields, prompt: shorten(fields.prompt, fields, room) };
+  for (const name of DISPENSABLE) if (toLine(kept).length > room) kept = { ...kept, [name]: undefined };
+  const line = toLine(kept);
   return secret ? `${line.slice(0, -1)},"sig":"${sign(line, secret)}"}` : line;
+}
+
+/** The longest beginning of the prompt that leaves the line short enough; how long it gets escaped, only trying tells. */
+function shorten(prompt: string, fields: MetadataFields, room: number): string {
+  const beginning = (length: number) => prompt.slice(0, length).toWellFormed();
+  let length = 0;
+  let tooLong = Math.min(prompt.length, room) + 1;
+  while (tooLong - length > 1) {
+    const middle = Math.floor((length + tooLong) / 2);
+    if (toLine({ ...fields, prompt: beginning(middle) }).length <= room) length = middle;
+    else tooLong = middle;
+  }
+  return beginning(length);
 }
 
 /** Without `<`: some clients escape the tags of their own wrappers in it, and a signature would no longer fit. */

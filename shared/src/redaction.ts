@@ -5,11 +5,13 @@ import { isNativeError } from 'node:util/types';
  * forgets one: a field that is not here is left out, and its name is listed in `withheld`.
  */
 export const SAFE_FIELDS: ReadonlySet<string> = new Set(
-  `adminPort anchor attempt bytes class code consumer counters deadLettered deliveries dropped durationMs edits entries entry error
-  errorType event failed field file gateway group handled heldMs holdMs hits host ignored injected items labels lag
-  matched misses model name neutralised operations outcome overBudget pending phase pid port profile profiles reason
-  released replica requestId rewriter rewriters service session signal skippedStale spooled spooledBytes stack status
-  stopReason stream suppressed tokens trimmed type variable version waitedMs`.split(/\s+/),
+  `adminPort anchor attempt bytes class code consumer contentTypes count counters deadLettered deliveries
+  discontinuities dropped durationMs edits ended entries entry epoch error errorType event exported failed field
+  file gateway group handled held heldMs hits holdMs host ignored injected items known labels lag late lines matched
+  misses model name neutralised offset omitted opened operations outcome overBudget oversized pending phase pid
+  port profile profiles reason refused released replica requestId rewriter rewriters role service session signal
+  skippedStale spooled spooledBytes stack status stopReason stream suppressed tokens trimmed turn type unpriced
+  variable version waitedMs`.split(/\s+/),
 );
 
 const CREDENTIALS: [RegExp, string][] = [

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
 import { suppressTracing } from '@opentelemetry/core';
+import { keepAnnouncing } from './announcing.ts';
 import { Consumer, type Source } from './consumer.ts';
 import { peersOf } from './consumer-group.ts';
 import { type Counters, Delivery, type Handlers } from './delivery.ts';
@@ -41,7 +42,6 @@ export interface Service {
   stop(): Promise<void>;
 }
 
-const ANNOUNCE_MS = 3_000;
 const RETRY_MS = 250;
 const CLAIM_IDLE_MS = 30_000;
 
@@ -93,7 +93,7 @@ class RunningService implements Service {
       isRewriter: rewriter !== undefined,
     });
     this.#liveness = new Liveness({
-      ...{ name, replica, streams, log, counters: this.counters },
+      ...{ name, replica, streams, log, says: () => this.counters },
       rewriter: typeof rewriter === 'function' ? rewriter : rewriter && (() => rewriter),
       peers: () => peersOf(streams.redis, { key: first.key, group: name, consumer: replica }),
     });
@@ -117,7 +117,10 @@ class RunningService implements Service {
       // Not before the groups exist: what a gateway asks of us from now on has to be readable.
       await this.#untilTaken(() => this.#liveness.announce());
       if (this.#stopping.signal.aborted) return;
-      this.#announcing = this.#keepAnnouncing();
+      this.#announcing = keepAnnouncing({ streams, log, stopping: this.#stopping.signal }, async () => {
+        await this.#liveness.announce();
+        await this.#clock.read(streams.redis);
+      });
       log.info('started', { rewriter: this.#options.rewriter ? name : undefined, group: name });
     });
   }
@@ -135,26 +138,6 @@ class RunningService implements Service {
     const withdrawn = this.#liveness.withdraw().catch((error: unknown) => log.debug('not withdrawn', { error }));
     await Promise.all([withdrawn, this.#consumer.stop()]);
     log.info('stopped', { ...this.counters });
-  }
-
-  async #keepAnnouncing(): Promise<void> {
-    const { streams, log } = this.#options;
-    let wake = () => {};
-    const forget = streams.onReady(() => wake());
-    while (!this.#stopping.signal.aborted) {
-      const comesBack = new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-      await Promise.race([this.#pause(ANNOUNCE_MS), comesBack]);
-      if (this.#stopping.signal.aborted) break;
-      try {
-        await this.#liveness.announce();
-        await this.#clock.read(streams.redis);
-      } catch (error) {
-        if (streams.connected) log.warn('announcing failed', { error });
-      }
-    }
-    forget();
   }
 
   /** Tries until Redis took it, or until `stop`. */

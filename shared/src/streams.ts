@@ -1,5 +1,4 @@
-import { type Context, context, ROOT_CONTEXT, type Span } from '@opentelemetry/api';
-import { suppressTracing } from '@opentelemetry/core';
+import type { Context, Span } from '@opentelemetry/api';
 import type { ChainableCommander, Redis } from 'ioredis';
 import { v7 as uuidv7 } from 'uuid';
 import { connectRedis } from './connection.ts';
@@ -7,7 +6,7 @@ import { type Draft, encodeEvent, KEEP, type LoomEvent, STREAM_OF } from './even
 import type { Logger } from './log.ts';
 import { failSpan, startSendSpan } from './messaging-span.ts';
 import { errorTypeOf, reasonOf } from './redaction.ts';
-import { ATTRIBUTE, traceparentOf, tracestateOf } from './telemetry.ts';
+import { ATTRIBUTE, traceparentOf, tracestateOf, untraced } from './telemetry.ts';
 
 export interface StreamsOptions {
   /** redis://, rediss:// or unix:// */
@@ -69,6 +68,11 @@ export class Streams {
     return `${this.#options.prefix}:${name}`;
   }
 
+  /** The CloudEvents source of what is published here. */
+  get source(): string {
+    return this.#options.source;
+  }
+
   /** Whether commands are taken; what is taken may still time out. */
   get connected(): boolean {
     return this.redis.status === 'ready';
@@ -93,7 +97,7 @@ export class Streams {
   seal(draft: Draft, parent: Context): SealedEvent {
     const stream = this.key(STREAM_OF[draft.type]);
     const key = draft.stream ?? stream;
-    const id = uuidv7();
+    const id = draft.id ?? uuidv7();
     const { type, subject } = draft;
     const span = startSendSpan({ stream, key, id, type, subject }, parent);
     const event = {
@@ -121,7 +125,7 @@ export class Streams {
     together?.(batch);
 
     // The producer spans say it all; the spans of ioredis would say it twice.
-    const reply = context.with(suppressTracing(ROOT_CONTEXT), () => batch.exec());
+    const reply = untraced(() => batch.exec());
     const results = await reply.catch((error: unknown) => {
       // A transaction that Redis turned down says why in the replies to its commands.
       const cause = (error as { previousErrors?: unknown[] }).previousErrors?.[0] ?? error;

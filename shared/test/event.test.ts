@@ -52,6 +52,10 @@ describe('decodeEvent', () => {
     expect(decodeEvent(fields)).toEqual({ ...event, data: { ...data, disk: 'full' } });
   });
 
+  test('takes an entry that is in no trace', () => {
+    expect(decodeEvent(FIELDS.toSpliced(FIELDS.indexOf('traceparent'), 2))).toEqual({ ...event, traceparent: '' });
+  });
+
   test.each([
     ['another version', changed('specversion', '2.0'), /^expected a CloudEvents 1\.0 entry, got specversion: /],
     ['no id', changed('id', ''), /^expected a CloudEvents 1\.0 entry, got id: /],

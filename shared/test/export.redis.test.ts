@@ -81,6 +81,17 @@ describe('a service with an endpoint', () => {
     expect(collector.spans).toHaveLength(3);
   });
 
+  test('has no span for the acknowledgement of an event from which nothing follows', async () => {
+    await bed.publish(spoolFull(1));
+    const settings = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, TALLY_REPLICA: 't1', TALLY_MODE: 'silent' };
+    tallying = startTally({ REDIS_URL: server.url, LOOM_KEY_PREFIX: bed.prefix, ...settings });
+    await until(() => tallying?.lines().some(({ message }) => message === 'tallied'), { withinMs: 10_000 });
+    await tallying.end('SIGTERM');
+
+    expect(await bed.pending('alerts', 'tally')).toBe(0);
+    expect(collector.spans.map(({ name }) => name)).toEqual(['rpush', `process ${bed.streams.key('alerts')}`]);
+  });
+
   test('exports its log lines with the span that they were written in', async () => {
     await handleOne({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_SERVICE_NAME: 'tally-test' });
 

@@ -65,19 +65,31 @@ describe('createLog', () => {
     ]);
   });
 
-  test('says at most once a minute that telemetry is not exported', async () => {
+  test('says once a minute that telemetry is not exported, and how much was lost, until nothing more is', async () => {
     const lines = await linesOf(
       `const { diag } = await import('@opentelemetry/api');
-       diag.error('no collector'); diag.warn('no collector'); diag.info('unseen');
+       const { lossCounting } = await import('@loom/shared/export-losses.ts');
+       const { mock } = await import('node:test');
+       const processed = lossCounting.getMeter('sdk').createCounter('processed');
+       mock.timers.enable({ apis: ['setTimeout'] });
+       diag.error('no collector'); diag.warn('still none'); diag.info('unseen');
+       processed.add(1, {}); processed.add(64, { 'error.type': 'TimeoutError' });
+       mock.timers.tick(59_999);
+       log.info('a minute');
+       mock.timers.tick(1); mock.timers.tick(60_000);
+       processed.add(7, { 'error.type': 'queue_full' });
+       mock.timers.tick(60_000);
+       diag.warn('full');
        process.exit(0);`,
       { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' },
     );
 
-    expect(lines.map((line) => JSON.parse(line))).toEqual([
-      {
-        ...{ timestamp: expect.any(String), level: 'warn', service: 'gateway' },
-        ...{ message: 'telemetry is not exported', reason: 'no collector', suppressed: 0 },
-      },
+    const told = lines.map((line) => JSON.parse(line));
+    expect(told.map(({ message, reason, suppressed, dropped }) => [message, reason, suppressed, dropped])).toEqual([
+      ['telemetry is not exported', 'no collector', 0, 0],
+      ['a minute', undefined, undefined, undefined],
+      ['telemetry is not exported', 'still none', 0, 64],
+      ['telemetry is not exported', 'full', 0, 7],
     ]);
   });
 });

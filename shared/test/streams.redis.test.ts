@@ -55,6 +55,12 @@ describe('publish', () => {
     expect((await bed.entries('edits:g1')).map(({ type }) => type)).toEqual(['edits.proposed']);
   });
 
+  test('gives the event the id that the draft names', async () => {
+    await bed.publish({ ...spoolFull(1), id: 'the first' });
+
+    expect((await bed.entries('alerts')).map(({ id }) => id)).toEqual(['the first']);
+  });
+
   test('is on its way when the call returns', async () => {
     const { stream } = bed.redis as unknown as { stream: Socket };
     const before = stream.bytesWritten;

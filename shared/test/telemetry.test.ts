@@ -2,14 +2,18 @@ import { describe, expect, test } from '@jest/globals';
 import {
   contextOf,
   findTraceParent,
+  flushTelemetry,
   isTelemetryOn,
-  onTelemetryShutdown,
   shutdownTelemetry,
+  startOwnSpan,
   startSpan,
   traceparentOf,
   tracestateOf,
+  untraced,
+  useTelemetry,
 } from '@loom/shared';
-import { ROOT_CONTEXT, trace } from '@opentelemetry/api';
+import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { suppressTracing } from '@opentelemetry/core';
 import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
 
@@ -53,6 +57,26 @@ describe('startSpan without an SDK', () => {
   });
 });
 
+describe('startOwnSpan', () => {
+  test('has an identity of its own without an SDK, in its parent’s trace, sampled whatever that was', () => {
+    const parent = contextOf(TRACEPARENT.replace(/01$/, '00'));
+    const spans = [1, 2].map(() => startOwnSpan('loom', {}, parent).spanContext());
+
+    expect(new Set([...spans.map(({ spanId }) => spanId), '00f067aa0ba902b7']).size).toBe(3);
+    expect(spans.map(({ traceId, traceFlags }) => [traceId, traceFlags])).toEqual([
+      ['4bf92f3577b34da6a3ce929d0e0e4736', 1],
+      ['4bf92f3577b34da6a3ce929d0e0e4736', 1],
+    ]);
+  });
+
+  test('begins a trace without a parent, which what descends from it passes on', () => {
+    const span = startOwnSpan('loom', {}, ROOT_CONTEXT);
+
+    expect(findTraceParent(traceparentOf(span))?.flags).toBe(1);
+    expect(traceparentOf(startSpan('send', {}, trace.setSpan(ROOT_CONTEXT, span)))).toBe(traceparentOf(span));
+  });
+});
+
 describe('startSpan with an SDK', () => {
   test('records a child, and where tracing is suppressed passes the identity of its parent on', () => {
     const exporter = new InMemorySpanExporter();
@@ -82,23 +106,63 @@ describe('isTelemetryOn', () => {
   });
 });
 
+describe('untraced', () => {
+  test('makes no spans of what it runs, and leaves log lines in their trace', () => {
+    const exporter = new InMemorySpanExporter();
+    const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
+    const manager = new AsyncLocalStorageContextManager().enable();
+    trace.setGlobalTracerProvider(provider);
+    context.setGlobalContextManager(manager);
+    try {
+      const isRecorded = () => trace.getTracer('ioredis').startSpan('xack').isRecording();
+
+      const [inside, active] = context.with(contextOf(TRACEPARENT), () =>
+        untraced(() => [isRecorded(), trace.getActiveSpan()?.spanContext().traceId] as const),
+      );
+
+      expect([inside, active, isRecorded()]).toEqual([false, '4bf92f3577b34da6a3ce929d0e0e4736', true]);
+    } finally {
+      trace.disable();
+      context.disable();
+    }
+  });
+});
+
+describe('flushTelemetry', () => {
+  test('says whether the spans have arrived: where nothing is exported they have not', async () => {
+    expect(await flushTelemetry()).toBe(false);
+
+    useTelemetry({ flush: async () => true, shutdown: async () => {} });
+
+    expect(await flushTelemetry()).toBe(true);
+  });
+});
+
 describe('shutdownTelemetry', () => {
   test('ends what was started, and does not mind its failing', async () => {
     let ended = 0;
-    onTelemetryShutdown(() => {
+    const shutdown = () => {
       ended += 1;
       return Promise.reject(new Error('no collector'));
-    });
+    };
+    useTelemetry({ flush: async () => false, shutdown });
 
-    await expect(shutdownTelemetry()).resolves.toBeUndefined();
+    expect([await shutdownTelemetry(), await shutdownTelemetry()]).toEqual([false, false]);
     expect(ended).toBe(1);
   });
 
+  test('says whether the last spans have arrived', async () => {
+    useTelemetry({ flush: async () => true, shutdown: async () => {} });
+
+    expect(await shutdownTelemetry()).toBe(true);
+  });
+
   test('waits 3 s at most', async () => {
-    onTelemetryShutdown(() => new Promise(() => {}));
+    const never = () => new Promise<never>(() => {});
+    useTelemetry({ flush: never, shutdown: never });
     const began = performance.now();
 
-    await shutdownTelemetry();
+    expect(await shutdownTelemetry()).toBe(false);
 
     expect(performance.now() - began).toBeLessThan(3_500);
   });

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { gunzipSync } from 'node:zlib';
+import { spansOfJson } from './otlp-json.ts';
 import { decodeMessage, type Message } from './protobuf.ts';
 
 /** A span as it arrived; ids in hex, `parentId` empty for a root. */
@@ -38,8 +39,8 @@ export interface OtlpReceiver {
 }
 
 /**
- * Starts a collector for tests: takes OTLP over http/protobuf on a free loopback port and keeps what it got. Field
- * numbers are those of https://github.com/open-telemetry/opentelemetry-proto.
+ * Starts a collector for tests: takes OTLP over http/protobuf, and spans over http/json, on a free loopback port and
+ * keeps what it got. Field numbers are those of https://github.com/open-telemetry/opentelemetry-proto.
  *
  * @example
  * const collector = await startOtlpReceiver(); // OTEL_EXPORTER_OTLP_ENDPOINT = collector.url
@@ -51,7 +52,13 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
   const server = createServer(async (request, response) => {
     const { url: path = '', headers } = request;
     requests.push({ path, encoding: headers['content-encoding'] ?? 'identity' });
-    const body = decodeMessage(await readBody(request));
+    const bytes = await readBody(request);
+    if (headers['content-type'] === 'application/json') {
+      spans.push(...spansOfJson(bytes));
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+      return;
+    }
+    const body = decodeMessage(bytes);
     for (const group of messages(body, 1)) {
       const service = attributesOf(message(group, 1), 1)['service.name'] ?? '';
       for (const scope of messages(group, 2))

@@ -1,0 +1,46 @@
+import { BatchSpanProcessor, type SpanExporter } from '@opentelemetry/sdk-trace';
+import { lossCounting, lostSoFar } from './export-losses.ts';
+
+type Batching = Pick<
+  ConstructorParameters<typeof BatchSpanProcessor>[0],
+  'maxQueueSize' | 'maxExportBatchSize' | 'scheduledDelayMillis'
+>;
+
+/** Sends spans in batches, and can say whether they have arrived; the SDK's own flush forgets what is under way. */
+export class SpanDelivery extends BatchSpanProcessor {
+  readonly #underWay: ReadonlySet<Promise<void>>;
+  #lostBefore = lostSoFar();
+
+  constructor(exporter: SpanExporter, batching: Batching) {
+    const underWay = new Set<Promise<void>>();
+    super({ ...batching, selfObsMeterProvider: lossCounting, exporter: following(exporter, underWay) });
+    this.#underWay = underWay;
+  }
+
+  /**
+   * Sends what waits, and waits for what is under way. Resolves to whether nothing was lost since the last flush, log
+   * records included; takes as long as the exporter tries, and never rejects.
+   */
+  async flush(): Promise<boolean> {
+    await Promise.allSettled([this.forceFlush(), ...this.#underWay]);
+    const lost = lostSoFar();
+    const isSent = lost === this.#lostBefore;
+    this.#lostBefore = lost;
+    return isSent;
+  }
+}
+
+function following(exporter: SpanExporter, underWay: Set<Promise<void>>): SpanExporter {
+  return {
+    export(spans, done) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      underWay.add(promise);
+      exporter.export(spans, (result) => {
+        done(result);
+        underWay.delete(promise);
+        resolve();
+      });
+    },
+    shutdown: () => exporter.shutdown(),
+  };
+}
