@@ -1,4 +1,6 @@
 import { CommonConfig, port, wholeNumber } from '@loom/shared';
+import { CaptureMode } from '@loom/shared/event.ts';
+import { patterns } from '@loom/shared/patterns.ts';
 import { z } from 'zod';
 
 /** The gateway's settings; the README's table says what each is for. */
@@ -21,6 +23,8 @@ export const Config = CommonConfig.extend({
         .filter((name) => name !== ''),
     ),
   LOOM_HOOK_SECRET: z.string().min(16, 'expected at least 16 characters').optional(),
+  LOOM_CAPTURE: CaptureMode.default('delta'),
+  LOOM_REDACT: patterns.default([]),
   LOOM_SPOOL_DIR: z.string().default('.loom/spool'),
   LOOM_SPOOL_MAX_BYTES: wholeNumber(0).default(67_108_864),
 });
@@ -40,9 +44,13 @@ Settings are environment variables:
   LOOM_MAX_BODY_BYTES      larger Messages requests get a 413 (67108864)
   LOOM_EXPECTED_REWRITERS  who /readyz wants to see alive (compact-rewriter,intro-injector)
   LOOM_HOOK_SECRET         metadata blocks count only when signed with it; at least 16 characters (unset)
+  LOOM_CAPTURE             what is published of the conversation: none, metadata, delta or full (delta)
+  LOOM_REDACT              regular expressions, a line or a JSON string each: what matches is never published (unset)
   LOOM_SPOOL_DIR           events that wait for Redis (.loom/spool)
   LOOM_SPOOL_MAX_BYTES     at most so many bytes of them (67108864)
   REDIS_URL                redis://127.0.0.1:6379
+  REDIS_USERNAME           of the user that this service is there (unset)
+  REDIS_PASSWORD_FILE      holds that user's password (unset)
   LOOM_KEY_PREFIX          loom
   LOG_LEVEL                error, warn, info or debug (info)
   LOOM_LOG_FORMAT          json or pretty (json)

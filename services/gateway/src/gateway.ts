@@ -1,13 +1,15 @@
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { hostname } from 'node:os';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ConfigError, type Logger, Streams } from '@loom/shared';
 import type { Express } from 'express';
 import { createAdminApp } from './adapters/admin-app.ts';
 import { refuseUnreadable } from './adapters/api-error.ts';
 import { BoundedReads } from './adapters/bounded-reads.ts';
+import { Captures } from './adapters/captures.ts';
 import { EditHolds } from './adapters/edit-holds.ts';
 import { EditReplies } from './adapters/edit-replies.ts';
 import { EditStage } from './adapters/edit-stage.ts';
@@ -16,6 +18,7 @@ import { createGatewayApp } from './adapters/gateway-app.ts';
 import { LedgerStore } from './adapters/ledger-store.ts';
 import { MessagesHandler } from './adapters/messages-handler.ts';
 import { openMetrics } from './adapters/metrics.ts';
+import { Presence } from './adapters/presence.ts';
 import { RewriterRegistry } from './adapters/rewriter-registry.ts';
 import { SessionRecords } from './adapters/session-records.ts';
 import { Spool } from './adapters/spool.ts';
@@ -49,33 +52,46 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   const publisher = new EventPublisher({ streams, spool, metrics, log, gateway });
   const reads = new BoundedReads(streams, metrics);
   const registry = new RewriterRegistry(streams, log);
+  const presence = new Presence({ streams, log, gateway, tally: metrics.tally });
   const pending = new PendingAnswers();
   const replies = new EditReplies({ streams, gateway, pending, metrics, log });
   const holds = new EditHolds({ registry, publisher, pending, metrics, log });
   const ledger = new LedgerStore(streams, reads, log);
   const proxy = new UpstreamProxy({ url: config.LOOM_UPSTREAM_URL, idleMs: config.LOOM_UPSTREAM_IDLE_MS, log });
-  const stage = new EditStage({ gateway, replyStream: replies.stream, registry, ledger, holds, publisher, metrics });
+  const capture = config.LOOM_CAPTURE;
+  const sha256 = (data: string | Uint8Array) => hash('sha256', data);
+  const captures = new Captures({ mode: capture, redact: config.LOOM_REDACT, sha256 }, publisher, metrics, log);
+  const replyStream = replies.stream;
+  const stage = new EditStage({ gateway, capture, replyStream, registry, ledger, holds, publisher, metrics });
   const sessions = new SessionRecords(streams, reads, log);
   const hookSecret = config.LOOM_HOOK_SECRET;
-  const messages = new MessagesHandler({ gateway, hookSecret, sessions, stage, publisher, proxy, metrics, log });
+  const parts = { sessions, stage, publisher, captures, proxy, metrics, log };
+  const messages = new MessagesHandler({ gateway, capture, hookSecret, ...parts });
 
   const expectedRewriters = config.LOOM_EXPECTED_REWRITERS;
   const app = createGatewayApp({ messages, proxy, maxBodyBytes: config.LOOM_MAX_BODY_BYTES, metrics, log });
   const admin = createAdminApp({ streams, registry, holds, spool, metrics, expectedRewriters });
   await registry.start();
+  presence.start();
   const server = await listen(app, 'LOOM_PORT', config.LOOM_HOST, config.LOOM_PORT);
   const adminServer = await listen(admin, 'LOOM_ADMIN_PORT', '127.0.0.1', config.LOOM_ADMIN_PORT);
+  const sockets = socketsOf(server);
   log.info('listening', { host: config.LOOM_HOST, port: portOf(server), adminPort: portOf(adminServer), gateway });
 
   async function stop(): Promise<void> {
     const closed = once(server, 'close');
     server.close();
     server.closeIdleConnections();
+    // What has arrived by now is read first. A connection on which nothing was ever asked does not count as idle.
+    await nextTurn();
+    for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
     const timer = setTimeout(() => {
       for (const exchange of messages.active) void exchange.end('shutdown');
       server.closeAllConnections();
     }, DRAIN_MS);
     await closed;
+    // A client that leaves is gone from the server before its exchange has heard of it.
+    await messages.ended();
     clearTimeout(timer);
     adminServer.close();
     adminServer.closeAllConnections();
@@ -83,10 +99,12 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
     await holds.close();
     replies.close();
     await ledger.close();
+    await captures.close();
     await publisher.close();
     proxy.close();
-    streams.close();
     log.info('stopped');
+    await presence.leave();
+    streams.close();
   }
 
   return {
@@ -113,6 +131,16 @@ async function listen(app: Express, setting: string, host: string, port: number)
     throw new ConfigError(`${setting}: expected to listen on ${host}:${port}, got ${reason}`, { cause: error });
   }
   return server;
+}
+
+/** The connections that are open. */
+function socketsOf(server: http.Server): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  return sockets;
 }
 
 function portOf(server: http.Server): number {

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Streams } from '@loom/shared';
+import { type Streams, untraced } from '@loom/shared';
 import type { ChainableCommander } from 'ioredis';
 import type { Metrics } from './metrics.ts';
 
@@ -31,7 +31,7 @@ export class BoundedReads {
     if (!this.#streams.connected || this.#isSuspended) return undefined;
     const pipeline = this.#streams.redis.pipeline();
     build(pipeline);
-    const reply = pipeline.exec();
+    const reply = untraced(() => pipeline.exec());
     const { promise: timeout, resolve } = Promise.withResolvers<void>();
     // One more look at the sockets: where this process was busy, the reply is there and only has not been read yet.
     const timer = setTimeout(() => setImmediate(resolve), withinMs);

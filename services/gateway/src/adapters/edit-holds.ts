@@ -18,6 +18,8 @@ export interface Answered {
   waitedMs: number;
   proposal?: Proposal;
   reason?: string;
+  /** Of the texts that it changed. */
+  bytes?: { before: number; after: number };
 }
 
 /** A question that was held in vain once is not worth another long hold for the same message. */

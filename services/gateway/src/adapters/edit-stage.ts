@@ -1,5 +1,5 @@
-import { createHash, hash } from 'node:crypto';
-import type { Draft, EditOutcome } from '@loom/shared';
+import { hash } from 'node:crypto';
+import type { CaptureMode, Draft, EditOutcome, ExchangeTrace } from '@loom/shared';
 import { scrub } from '@loom/shared/redaction.ts';
 import type { Context } from '@opentelemetry/api';
 import { showBlocks } from '../core/apply-edits.ts';
@@ -11,6 +11,7 @@ import { describeRequest, type Placed, type ReadRequest } from '../core/messages
 import { type BodyParts, renderParts } from '../core/splice.ts';
 import { type Asking, takeAnswer } from '../core/take-answer.ts';
 import { viewFor } from '../core/view.ts';
+import { sha256OfParts } from './body-sha256.ts';
 import type { Answered, Asked, EditHolds } from './edit-holds.ts';
 import type { EventPublisher } from './event-publisher.ts';
 import type { LedgerStore } from './ledger-store.ts';
@@ -25,6 +26,9 @@ export interface StageRequest {
   bytes: Buffer;
   read: ReadRequest;
   placed: Placed;
+  trace: ExchangeTrace;
+  /** Whether its metadata is about its own prompt. */
+  ownsBlock: boolean;
   /** The request span's context: everything published descends from it. */
   context: Context;
   /** Aborts when the client has left. */
@@ -34,6 +38,8 @@ export interface StageRequest {
 /** What goes upstream, and what was done to it. */
 export interface Staged {
   body: BodyParts;
+  /** Where it is known already. */
+  bodySha256?: string | undefined;
   replayed: number;
   edits: EditOutcome[];
   heldMs: number;
@@ -43,15 +49,10 @@ export interface Staged {
 
 const sha256 = (data: string | Uint8Array) => hash('sha256', data);
 
-function sha256OfParts(parts: BodyParts): string {
-  const digest = createHash('sha256');
-  for (const part of parts) digest.update(part);
-  return digest.digest('hex');
-}
-
 /** Replays durable edits, publishes the request, waits for the edits it is worth waiting for, and renders the body. */
 export class EditStage {
   readonly #gateway: string;
+  readonly #capture: CaptureMode;
   readonly #replyStream: string;
   readonly #registry: RewriterRegistry;
   readonly #ledger: LedgerStore;
@@ -61,6 +62,7 @@ export class EditStage {
 
   constructor(options: {
     gateway: string;
+    capture: CaptureMode;
     replyStream: string;
     registry: RewriterRegistry;
     ledger: LedgerStore;
@@ -69,6 +71,7 @@ export class EditStage {
     metrics: Metrics;
   }) {
     this.#gateway = options.gateway;
+    this.#capture = options.capture;
     this.#replyStream = options.replyStream;
     this.#registry = options.registry;
     this.#ledger = options.ledger;
@@ -131,7 +134,14 @@ export class EditStage {
     const all = [...answers, ...passed].map((answer) => this.#take(tree, answer, session, asking));
     const edits = all.map(outcomeOf);
     const isChanged = edits.some(({ outcome }) => outcome === 'applied');
-    return { body: isChanged ? renderParts(tree) : base, replayed, edits, heldMs, lost: lostOf(all) };
+    return {
+      body: isChanged ? renderParts(tree) : base,
+      bodySha256: isChanged ? undefined : baseSha256,
+      replayed,
+      edits,
+      heldMs,
+      lost: lostOf(all),
+    };
   }
 
   /** The question, and the body that it is about. */
@@ -169,14 +179,14 @@ export class EditStage {
       }
       return answer;
     }
-    const { records, outcome, reason } = takeAnswer(tree, question, proposal, asking);
+    const { records, outcome, reason, bytes } = takeAnswer(tree, question, proposal, asking);
     for (const { anchor, entry } of records) this.#ledger.record(session, anchor, entry);
-    return { ...answer, outcome, ...(reason !== undefined && { reason: scrub(reason) }) };
+    return { ...answer, outcome, ...(bytes && { bytes }), ...(reason !== undefined && { reason: scrub(reason) }) };
   }
 
   #received(request: StageRequest, asked: Asked[], baseSha256: string | undefined): Draft {
-    const { read, placed, headers, bytes, path, requestId } = request;
-    const description = describeRequest(read, headers, bytes.length);
+    const { read, placed, trace, headers, bytes, path, requestId } = request;
+    const description = describeRequest(read, headers, bytes.length, request.ownsBlock);
     const questions = asked.map(({ question }) => question);
     return {
       type: 'request.received',
@@ -187,6 +197,8 @@ export class EditStage {
         gateway: this.#gateway,
         class: placed.class,
         profile: placed.profile,
+        trace,
+        capture: this.#capture,
         replyStream: this.#replyStream,
         awaited: asked.map(({ question, holdMs }) => ({
           rewriter: question.rewriter.name,
@@ -207,9 +219,17 @@ function subjectOf({ labels, messages }: Question, { read, placed: { anchors } }
   return [read.session, ...labels, ...(about.length > 0 ? about : [...anchors.values()].slice(-1))].join(' ');
 }
 
-function outcomeOf({ question, outcome, waitedMs, proposal, reason }: Answered): EditOutcome {
+function outcomeOf({ question, outcome, waitedMs, proposal, reason, bytes }: Answered): EditOutcome {
   const operations = outcome === 'applied' ? (proposal?.edits.filter(({ op }) => op !== 'test').length ?? 0) : 0;
-  return { rewriter: question.rewriter.name, outcome, operations, waitedMs, ...(reason !== undefined && { reason }) };
+  return {
+    rewriter: question.rewriter.name,
+    outcome,
+    operations,
+    waitedMs,
+    labels: question.labels,
+    ...(bytes && { bytesBefore: bytes.before, bytesAfter: bytes.after }),
+    ...(reason !== undefined && { reason }),
+  };
 }
 
 function lostOf(answers: Answered[]): Staged['lost'] {

@@ -10,6 +10,9 @@ type SealedEvent = ReturnType<Streams['seal']>;
 const RETRY_MS = 2_000;
 const GATHER_MS = 10;
 
+/** A fact, or how to make it: that is then done when it is published, and must not throw. */
+type Fact = Draft | (() => Draft);
+
 /**
  * Publishes events without ever being in the way: what Redis does not take goes to the spool, and from there to Redis
  * when it is back.
@@ -23,7 +26,7 @@ export class EventPublisher {
   readonly #retry: NodeJS.Timeout;
   /** What Redis has not answered to yet, in order. */
   readonly #inFlight = new Map<SealedEvent, Promise<void>>();
-  readonly #waiting: { draft: Draft; parent: Context }[] = [];
+  readonly #waiting: { fact: Fact; parent: Context }[] = [];
   #soon: NodeJS.Timeout | undefined;
 
   constructor(options: { streams: Streams; spool: Spool; metrics: Metrics; log: Logger; gateway: string }) {
@@ -47,14 +50,14 @@ export class EventPublisher {
    * Publishes a fact within 10 ms, together with the others of that time: a request is on its way before it is talked
    * about, and Redis and its readers do not work while the answer is being relayed. Returns at once and never throws.
    */
-  publish(draft: Draft, parent: Context): void {
-    this.#waiting.push({ draft, parent });
+  publish(fact: Fact, parent: Context): void {
+    this.#waiting.push({ fact, parent });
     this.#soon ??= setTimeout(() => this.#flush(), GATHER_MS);
   }
 
   /** Publishes a fact, and those that wait, before anything else happens: it is on its way when the call returns. */
-  publishNow(draft: Draft, parent: Context): void {
-    this.#waiting.push({ draft, parent });
+  publishNow(fact: Draft, parent: Context): void {
+    this.#waiting.push({ fact, parent });
     this.#flush();
   }
 
@@ -68,14 +71,27 @@ export class EventPublisher {
     await this.#streams.append([sealed]);
   }
 
+  /** Publishes what may be lost; rejects at once when Redis is away, and when it does not take it. Nothing is spooled. */
+  async publishOrDrop(draft: Draft, parent: Context): Promise<void> {
+    if (!this.#streams.connected) throw new Error('expected Redis to be there, got none');
+    await this.#streams.append([this.#streams.seal(draft, parent)]);
+  }
+
   #flush(): void {
     clearTimeout(this.#soon);
     this.#soon = undefined;
-    const sealed = this.#waiting.splice(0).map(({ draft, parent }) => this.#streams.seal(draft, parent));
+    const sealed = this.#waiting.splice(0).map(({ fact, parent }) => {
+      const draft = typeof fact === 'function' ? fact() : fact;
+      return this.#streams.seal(draft, parent);
+    });
     if (sealed.length === 0) return;
     if (!this.#streams.connected || !this.#spool.isEmpty) {
       this.#spoolInFlight();
-      for (const event of sealed) this.spool(event);
+      for (const event of sealed) {
+        // Readers descend from it, whenever they get to read.
+        event.span.end();
+        this.spool(event);
+      }
       return;
     }
     const sent = this.#streams.append(sealed).then(

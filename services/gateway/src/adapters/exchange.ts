@@ -1,29 +1,40 @@
 import type { IncomingMessage } from 'node:http';
-import { ATTRIBUTE, contextOf, type DataOf, type Draft, type EditOutcome, startSpan } from '@loom/shared';
-import { type Context, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
-import { z } from 'zod';
-import { Answer } from '../core/answer.ts';
+import { ATTRIBUTE, type CaptureMode, type DataOf, type EditOutcome, type ExchangeTrace } from '@loom/shared';
+import { editAttributes } from '@loom/shared/edit-attributes.ts';
+import { type Attributes, type Context, type Span, SpanStatusCode } from '@opentelemetry/api';
+import type { Answer } from '../core/answer.ts';
+import { type End, type EndReason, endOf } from '../core/end-reason.ts';
+import { type Attempt, answerFacts, requestFacts } from '../core/exchange-facts.ts';
+import type { Headers } from '../core/identity.ts';
 import type { Placed, ReadRequest } from '../core/messages-request.ts';
-import { type BodyParts, lengthOf } from '../core/splice.ts';
+import type { PlacedTrace } from '../core/place-trace.ts';
+import { lengthOf } from '../core/splice.ts';
+import { sha256OfParts } from './body-sha256.ts';
+import type { Captures } from './captures.ts';
+import type { Staged } from './edit-stage.ts';
 import type { EventPublisher } from './event-publisher.ts';
-import type { Metrics } from './metrics.ts';
+import { type Metrics, recordQuota } from './metrics.ts';
+import { compactionAttributes, startRequestSpan } from './request-span.ts';
 import { ResponseObserver } from './response-observer.ts';
-
-const RequestId = z.string().regex(/^[\x21-\x7e]{1,200}$/);
-
-type Failed = DataOf<'response.failed'>;
-export type EndReason = 'complete' | Failed['endReason'];
 
 export interface ExchangeStart {
   requestId: string;
   gateway: string;
+  capture: CaptureMode;
   path: string;
+  headers: Headers;
   read: ReadRequest;
   placed: Placed;
+  place: PlacedTrace;
   model: string | null;
   bytesIn: number;
-  /** The trace that the request belongs to: of its block, its header, or its session's newest turn. */
-  traceparent: string | undefined;
+  arrival: Arrival;
+}
+
+/** When a request was there, its body read: by the calendar, and by the clock that durations count on. */
+export interface Arrival {
+  at: Date;
+  ms: number;
 }
 
 /** One request with its response: its span, its events, and its one end. */
@@ -31,68 +42,77 @@ export class Exchange {
   readonly requestId: string;
   /** The request span's context. */
   readonly context: Context;
+  readonly trace: ExchangeTrace;
   readonly #start: ExchangeStart;
   readonly #span: Span;
   readonly #publisher: EventPublisher;
+  readonly #captures: Captures;
   readonly #metrics: Metrics;
-  readonly #startedMs = performance.now();
   #observer: ResponseObserver | undefined;
-  #status: number | null = null;
-  #upstreamRequestId: string | null = null;
+  #response: IncomingMessage | undefined;
   #firstByteMs: number | null = null;
+  #firstContentMs: number | null = null;
   #isEnded = false;
   #isForwarded = false;
+  readonly #told = Promise.withResolvers<void>();
 
-  constructor(start: ExchangeStart, publisher: EventPublisher, metrics: Metrics) {
+  constructor(start: ExchangeStart, publisher: EventPublisher, captures: Captures, metrics: Metrics) {
     this.#start = start;
     this.#publisher = publisher;
+    this.#captures = captures;
     this.#metrics = metrics;
     this.requestId = start.requestId;
-    const { placed, read } = start;
-    const attributes = {
-      [ATTRIBUTE.httpMethod]: 'POST',
-      [ATTRIBUTE.urlPath]: start.path,
+    const { placed, read, headers, place, path } = start;
+    const { span, context, trace } = startRequestSpan(place, path, {
       [ATTRIBUTE.requestId]: start.requestId,
       [ATTRIBUTE.requestClass]: placed.class,
       [ATTRIBUTE.requestBytes]: start.bytesIn,
+      [ATTRIBUTE.metadataBlocks]: read.metadataBlocks,
       [ATTRIBUTE.profile]: placed.profile,
-      ...(read.session !== undefined && { [ATTRIBUTE.sessionId]: read.session }),
-    };
-    const parent = contextOf(start.traceparent);
-    this.#span = startSpan(`POST ${start.path}`, { kind: SpanKind.SERVER, attributes }, parent);
-    this.context = trace.setSpan(parent, this.#span);
+      ...(read.session !== undefined && {
+        [place.origin === 'none' ? ATTRIBUTE.looseSessionId : ATTRIBUTE.sessionId]: read.session,
+      }),
+      ...compactionAttributes(headers, placed.class),
+    });
+    this.#span = span;
+    this.context = context;
+    this.trace = trace;
     metrics.requests.add(1, { class: placed.class, profile: placed.profile });
     metrics.activeExchanges.add(1);
   }
 
+  /** Resolves when its end has been told. */
+  get ended(): Promise<void> {
+    return this.#told.promise;
+  }
+
   /** The request is on its way upstream. Only the first call counts. */
-  forwarded(staged: { body: BodyParts; replayed: number; edits: EditOutcome[]; heldMs: number }): void {
+  forwarded(staged: Omit<Staged, 'lost'>): void {
     if (this.#isForwarded) return;
     this.#isForwarded = true;
-    const { read, bytesIn } = this.#start;
-    const anchor = this.#anchor;
-    const data: DataOf<'request.forwarded'> = {
-      ...this.#facts(),
-      bytesIn,
-      bytesOut: lengthOf(staged.body),
-      metadataBlocks: read.metadataBlocks,
-      replayed: staged.replayed,
-      edits: staged.edits,
-      ...(anchor && { anchor }),
-      heldMs: staged.heldMs,
-    };
-    this.#publish({ type: 'request.forwarded', subject: this.#subject, data });
-    this.#metrics.metadataBlocks.add(read.metadataBlocks);
+    const forwardedAt = new Date().toISOString();
+    const bytesOut = lengthOf(staged.body);
+    this.#publisher.publish(
+      () => ({ type: 'request.forwarded', subject: this.#subject, data: this.#forwardedData(staged, forwardedAt) }),
+      this.context,
+    );
+    this.#span.setAttributes({
+      [ATTRIBUTE.forwardedBytes]: bytesOut,
+      [ATTRIBUTE.replayedEdits]: staged.replayed,
+      [ATTRIBUTE.heldMs]: staged.heldMs,
+    });
+    this.#metrics.metadataBlocks.add(this.#start.read.metadataBlocks);
     for (const edit of staged.edits) this.#explain(edit);
   }
 
   /** The upstream answers; `chunk` then takes the body along. */
   responded(response: IncomingMessage): void {
-    const { statusCode = 0, headers } = response;
-    this.#status = statusCode;
-    this.#upstreamRequestId = RequestId.safeParse(headers['request-id']).data ?? null;
-    this.#observer = new ResponseObserver(headers);
-    this.#span.setAttribute(ATTRIBUTE.httpStatus, statusCode);
+    this.#response = response;
+    this.#observer = new ResponseObserver(response.headers, this.#captures.isOn);
+    this.#observer.answer.onContent = () => {
+      this.#firstContentMs = this.#elapsedMs();
+    };
+    this.#span.setAttribute(ATTRIBUTE.httpStatus, response.statusCode ?? 0);
   }
 
   /**
@@ -100,7 +120,7 @@ export class Exchange {
    * nothing the client saw completed is lost with this process.
    */
   chunk(chunk: Buffer): void {
-    this.#firstByteMs ??= Math.round(performance.now() - this.#startedMs);
+    this.#firstByteMs ??= this.#elapsedMs();
     if (this.#observer?.write(chunk)) void this.end('complete');
   }
 
@@ -111,74 +131,109 @@ export class Exchange {
     const understood = this.#observer?.end(reason === 'complete');
     // Not a moment later where nothing is decoded: the client's last byte leaves when the caller goes on.
     if (understood) await understood;
-    this.#finish(reason, errorType);
+    this.#finish({ reason, errorType });
   }
 
-  #finish(reason: EndReason, errorType: string | null): void {
+  #finish(end: End): void {
     const answer = this.#observer?.answer;
-    const status = this.#status;
-    const apiError = answer?.errorType ?? null;
-    // A stream that ends without message_stop was cut, whatever HTTP says; an error event is the upstream's own.
-    const isUpstreamError = apiError !== null || (status !== null && status >= 400);
-    const isCut =
-      answer !== undefined &&
-      !answer.isComplete &&
-      this.#observer?.blindness === undefined &&
-      status !== null &&
-      status < 300;
-    const endReason =
-      reason === 'complete' && isUpstreamError
-        ? 'upstream_error'
-        : reason === 'complete' && isCut
-          ? 'upstream_aborted'
-          : reason;
-    const { parts } = answer ?? new Answer();
-    const data: DataOf<'response.completed'> = {
-      ...this.#facts(),
-      ...parts,
-      status,
-      upstreamRequestId: this.#upstreamRequestId,
-      firstByteMs: this.#firstByteMs,
-      durationMs: Math.round(performance.now() - this.#startedMs),
-      bytes: this.#observer?.bytes ?? 0,
+    const status = this.#response ? (this.#response.statusCode ?? 0) : null;
+    const isReadAlong = this.#observer?.blindness === undefined;
+    const { reason: endReason, errorType } = endOf(end, answer, status, isReadAlong);
+    const data = this.#responseData(answer, status);
+    const attributes: Attributes = {
+      [ATTRIBUTE.endReason]: endReason,
+      [ATTRIBUTE.responseBytes]: data.bytes,
+      ...(data.upstreamRequestId !== null && { [ATTRIBUTE.anthropicRequestId]: data.upstreamRequestId }),
     };
-    if (endReason === 'complete') this.#publishNow({ type: 'response.completed', subject: this.#subject, data });
+    if (endReason === 'complete')
+      this.#publisher.publishNow({ type: 'response.completed', subject: this.#subject, data }, this.context);
     else {
       const anchor = this.#isForwarded ? undefined : this.#anchor;
-      const failed = { ...data, endReason, errorType: apiError ?? errorType, ...(anchor && { anchor }) };
-      this.#publishNow({ type: 'response.failed', subject: this.#subject, data: failed });
+      const failed = { ...data, endReason, errorType, ...(anchor && { anchor }) };
+      this.#publisher.publishNow({ type: 'response.failed', subject: this.#subject, data: failed }, this.context);
+      attributes[ATTRIBUTE.errorType] = errorType ?? endReason;
       if (endReason !== 'client_closed')
-        this.#span.setStatus({ code: SpanStatusCode.ERROR, message: failed.errorType ?? endReason });
-      this.#span.setAttribute(ATTRIBUTE.errorType, failed.errorType ?? endReason);
+        this.#span.setStatus({ code: SpanStatusCode.ERROR, message: errorType ?? endReason });
     }
-    this.#span.setAttribute(ATTRIBUTE.endReason, endReason);
-    this.#span.end();
+    this.#span.setAttributes(attributes).end();
     this.#metrics.activeExchanges.add(-1);
     this.#metrics.exchangesEnded.add(1, { reason: endReason });
+    this.#metrics.tally.handled += 1;
+    if (endReason !== 'complete' && endReason !== 'client_closed') this.#metrics.tally.failed += 1;
     if (this.#observer?.blindness) this.#metrics.unobserved.add(1, { reason: this.#observer.blindness });
+    recordQuota(this.#metrics, data.rateLimits);
+    if (this.#isForwarded) {
+      const { read } = this.#start;
+      this.#captures.take(
+        { read, output: answer?.blocks, exchange: this.#facts(), subject: this.#subject },
+        this.context,
+      );
+    }
+    this.#told.resolve();
+  }
+
+  #forwardedData(staged: Omit<Staged, 'lost'>, forwardedAt: string): DataOf<'request.forwarded'> {
+    const { body, bodySha256, replayed, edits, heldMs } = staged;
+    const { read, headers, bytesIn, capture, arrival } = this.#start;
+    const anchor = this.#anchor;
+    const sha256 = bodySha256 ?? this.#attempt('bodySha256', () => sha256OfParts(body));
+    return {
+      ...this.#facts(),
+      bytesIn,
+      bytesOut: lengthOf(body),
+      replayed,
+      edits,
+      ...(anchor && { anchor }),
+      heldMs,
+      capture,
+      startedAt: arrival.at.toISOString(),
+      forwardedAt,
+      ...(sha256 && { bodySha256: sha256 }),
+      ...requestFacts(read, headers, this.#attempt),
+    };
+  }
+
+  #responseData(answer: Answer | undefined, status: number | null): DataOf<'response.completed'> {
+    return {
+      ...this.#facts(),
+      ...answerFacts(answer, this.#response?.headers ?? {}, this.#attempt),
+      status,
+      startedAt: this.#start.arrival.at.toISOString(),
+      firstByteMs: this.#firstByteMs,
+      firstContentMs: this.#firstContentMs,
+      durationMs: this.#elapsedMs(),
+      bytes: this.#observer?.bytes ?? 0,
+    };
   }
 
   /** Counts what became of a rewriter's edits, and publishes it where they did not come. */
-  #explain({ rewriter, outcome, waitedMs, reason }: EditOutcome): void {
+  #explain(edit: EditOutcome): void {
+    const { rewriter, outcome, waitedMs, reason } = edit;
     this.#metrics.edits.add(1, { rewriter, outcome });
-    this.#span.setAttribute(`loom.edit.${rewriter}`, outcome);
+    this.#span.setAttributes(editAttributes(edit));
     if (outcome === 'applied' || outcome === 'none') return;
     const data = { requestId: this.requestId, rewriter, outcome, waitedMs, ...(reason !== undefined && { reason }) };
-    this.#publish({ type: 'rewriter.bypassed', subject: this.#subject, data });
+    this.#publisher.publish({ type: 'rewriter.bypassed', subject: this.#subject, data }, this.context);
   }
 
   /** A rewriter whose edits cannot be made up for did not get to make them. */
   identityLost(rewriter: string, labels: string[], waitedMs: number, reason: string): void {
     const data = { requestId: this.requestId, rewriter, labels, waitedMs, reason };
-    this.#publish({ type: 'identity.lost', subject: this.#subject, data });
+    this.#publisher.publish({ type: 'identity.lost', subject: this.#subject, data }, this.context);
   }
 
-  #publish(draft: Draft): void {
-    this.#publisher.publish(draft, this.context);
-  }
+  readonly #attempt: Attempt = (part, make) => {
+    try {
+      return make();
+    } catch {
+      // Left out of the event, and counted.
+      this.#metrics.factsFailed.add(1, { part });
+      return undefined;
+    }
+  };
 
-  #publishNow(draft: Draft): void {
-    this.#publisher.publishNow(draft, this.context);
+  #elapsedMs(): number {
+    return Math.round(performance.now() - this.#start.arrival.ms);
   }
 
   get #anchor(): string | undefined {
@@ -192,6 +247,6 @@ export class Exchange {
 
   #facts() {
     const { requestId, gateway, placed, model } = this.#start;
-    return { requestId, gateway, class: placed.class, profile: placed.profile, model };
+    return { requestId, gateway, class: placed.class, profile: placed.profile, model, trace: this.trace };
   }
 }

@@ -1,10 +1,10 @@
-import type { Logger, Streams } from '@loom/shared';
+import { type Logger, type Streams, untraced } from '@loom/shared';
 import { LRUCache } from 'lru-cache';
 import { LedgerEntry } from '../core/ledger.ts';
 import type { BoundedReads } from './bounded-reads.ts';
 
 /** A miss here would send the whole history without its edits, and have all of it billed anew. Milliseconds. */
-const FIRST_READ_MS = 250;
+const READ_MS = 250;
 const KEEP_SECONDS = 30 * 24 * 3600;
 const MAX_SESSIONS = 1_000;
 const CATCH_UP_MS = 1_000;
@@ -53,21 +53,21 @@ export class LedgerStore {
     await this.#writeAll();
   }
 
-  /** Brings what Redis knows about these anchors into memory; one read of at most 50 ms (250 ms for the first of a session), none when all are known. */
+  /** Brings what Redis knows about these anchors into memory; one read of at most 250 ms, none when all are known. */
   async load(session: string, anchors: string[], rewriters: string[]): Promise<void> {
     const ledger = this.#ledger(session);
     const unknown = anchors.filter((anchor) => !ledger.known.has(anchor));
     if (unknown.length === 0) return;
     const key = this.#key(session);
     if (!ledger.isLoaded) {
-      const replies = await this.#reads.read((pipeline) => pipeline.hgetall(key), FIRST_READ_MS);
+      const replies = await this.#reads.read((pipeline) => pipeline.hgetall(key), READ_MS);
       if (!replies) return;
       for (const [field, value] of Object.entries((replies[0] ?? {}) as Record<string, string>))
         this.#take(ledger, field, value);
       ledger.isLoaded = true;
     } else if (rewriters.length > 0) {
       const fields = unknown.flatMap((anchor) => rewriters.map((rewriter) => `${anchor}:${rewriter}`));
-      const replies = await this.#reads.read((pipeline) => pipeline.hmget(key, ...fields));
+      const replies = await this.#reads.read((pipeline) => pipeline.hmget(key, ...fields), READ_MS);
       if (!replies) return;
       const values = (replies[0] ?? []) as (string | null)[];
       for (const [index, field] of fields.entries()) this.#take(ledger, field, values[index] ?? null);
@@ -126,7 +126,7 @@ export class LedgerStore {
       pipeline.hsetnx(key, fieldOf(anchor, entry), JSON.stringify(entry)).expire(key, KEEP_SECONDS);
     }
     // A pipeline resolves also when Redis refused everything: each reply is then an error. Memory serves meanwhile.
-    const replies = (await pipeline.exec().catch(() => null)) ?? [];
+    const replies = (await untraced(() => pipeline.exec()).catch(() => null)) ?? [];
     const written = records.filter((_, at) => replies[2 * at]?.[0] === null && replies[2 * at + 1]?.[0] === null);
     for (const record of written) this.#unwritten.delete(this.#idOf(record));
     return written.length > 0;

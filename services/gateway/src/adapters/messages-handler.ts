@@ -1,17 +1,20 @@
 import { hash, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { findTraceParent, isSignedWith, type Logger, type Metadata } from '@loom/shared';
+import { type CaptureMode, isSignedWith, type Logger, type Metadata } from '@loom/shared';
 import { context } from '@opentelemetry/api';
 import { z } from 'zod';
 import type { BodyTree } from '../core/body-tree.ts';
 import { readMember } from '../core/identity.ts';
 import { type Placed, placeRequest, type ReadRequest, readRequest } from '../core/messages-request.ts';
+import { NO_TRACE, type PlacedTrace } from '../core/place-trace.ts';
 import { type BodyParts, renderParts } from '../core/splice.ts';
+import type { Captures } from './captures.ts';
 import type { EditStage, Staged } from './edit-stage.ts';
 import type { EventPublisher } from './event-publisher.ts';
-import { Exchange } from './exchange.ts';
+import { type Arrival, Exchange } from './exchange.ts';
 import type { Metrics } from './metrics.ts';
 import type { SessionRecords } from './session-records.ts';
+import { TracePlacer } from './trace-placer.ts';
 import type { UpstreamProxy } from './upstream-proxy.ts';
 
 export const MESSAGES_PATH = '/v1/messages';
@@ -24,10 +27,13 @@ const sha256 = (data: string | Uint8Array) => hash('sha256', data);
 /** Takes a Messages request through Loom: read, placed, edited, forwarded. Whatever fails here, it is forwarded. */
 export class MessagesHandler {
   readonly #gateway: string;
+  readonly #capture: CaptureMode;
   readonly #hookSecret: string | undefined;
   readonly #sessions: SessionRecords;
+  readonly #placer: TracePlacer;
   readonly #stage: EditStage;
   readonly #publisher: EventPublisher;
+  readonly #captures: Captures;
   readonly #proxy: UpstreamProxy;
   readonly #metrics: Metrics;
   readonly #log: Logger;
@@ -35,22 +41,27 @@ export class MessagesHandler {
 
   constructor(options: {
     gateway: string;
+    capture: CaptureMode;
     hookSecret: string | undefined;
     sessions: SessionRecords;
     stage: EditStage;
     publisher: EventPublisher;
+    captures: Captures;
     proxy: UpstreamProxy;
     metrics: Metrics;
     log: Logger;
   }) {
     this.#gateway = options.gateway;
+    this.#capture = options.capture;
     this.#hookSecret = options.hookSecret;
     this.#sessions = options.sessions;
     this.#stage = options.stage;
     this.#publisher = options.publisher;
+    this.#captures = options.captures;
     this.#proxy = options.proxy;
     this.#metrics = options.metrics;
     this.#log = options.log;
+    this.#placer = new TracePlacer(options.sessions, options.metrics, options.log);
   }
 
   /** The exchanges that have not ended. */
@@ -58,13 +69,18 @@ export class MessagesHandler {
     return this.#active;
   }
 
+  /** Waits until all exchanges have ended, and said so. */
+  async ended(): Promise<void> {
+    await Promise.all([...this.#active].map((exchange) => exchange.ended));
+  }
+
   async handle(request: IncomingMessage, response: ServerResponse, path: string, bytes: Buffer): Promise<void> {
+    const arrival = { at: new Date(), ms: performance.now() };
     const gone = new AbortController();
     let exchange: Exchange | undefined;
     response.once('close', () => {
       // With a reason of its own: without one, each would cost an exception and its stack.
       gone.abort(CLIENT_LEFT);
-      if (exchange) this.#active.delete(exchange);
     });
     let body: BodyParts = [bytes];
     let prepared: Prepared | undefined;
@@ -74,7 +90,7 @@ export class MessagesHandler {
         await this.#stage.replay(prepared.read, prepared.placed);
         if (prepared.read.tree) body = renderParts(prepared.read.tree);
       } else {
-        exchange = this.#begin(prepared, path, bytes);
+        exchange = this.#begin(prepared, request, path, bytes, arrival);
         const staged = await this.#edit(exchange, request, path, bytes, prepared, gone.signal);
         body = staged.body;
       }
@@ -86,8 +102,6 @@ export class MessagesHandler {
       exchange?.forwarded({ body, replayed: 0, edits: [], heldMs: 0 });
     }
     if (gone.signal.aborted) {
-      // It may have left before there was an exchange.
-      if (exchange) this.#active.delete(exchange);
       await exchange?.end('client_closed');
       return;
     }
@@ -101,36 +115,39 @@ export class MessagesHandler {
     const read = readRequest(bytes, headers, accept);
     if (!read.tree) this.#metrics.unfollowable.add(1);
     const { session, namedProfile, metadata } = read;
-    const ownTrace = [metadata?.traceparent, headers['traceparent']].find((value) => findTraceParent(value)) as
-      | string
-      | undefined;
-    const isKnown = namedProfile !== undefined && ownTrace !== undefined;
-    const record = session !== undefined && !isKnown ? await this.#sessions.find(session) : {};
-    const placed = placeRequest(read, headers, record.profile, sha256);
-    if (session !== undefined && path === MESSAGES_PATH) {
-      const isTurn = metadata?.traceparent !== undefined && metadata.traceparent === ownTrace;
-      this.#sessions.remember(session, {
-        ...(namedProfile !== undefined && { profile: namedProfile }),
-        ...(isTurn && { traceparent: ownTrace }),
-      });
-    }
-    return { read, placed, traceparent: ownTrace ?? record.traceparent };
+    // A request that says both of itself needs no memory, but for the turns that it may add one to.
+    const isKnown = namedProfile !== undefined && metadata?.traceparent !== undefined;
+    const record =
+      session === undefined ? {} : isKnown ? this.#sessions.peek(session) : await this.#sessions.find(session);
+    const placed = placeRequest(read, headers, record, sha256);
+    if (path !== MESSAGES_PATH) return { read, placed, place: NO_TRACE };
+    return { read, placed, place: this.#placer.place(read, placed, headers, record) };
   }
 
-  #begin({ read, placed, traceparent }: Prepared, path: string, bytes: Buffer): Exchange {
+  #begin(
+    { read, placed, place }: Prepared,
+    { headers }: IncomingMessage,
+    path: string,
+    bytes: Buffer,
+    arrival: Arrival,
+  ): Exchange {
     const model = (read.tree && readMember(read.tree, 'model', z.string())) ?? null;
     const start = {
       requestId: randomUUID(),
       gateway: this.#gateway,
+      capture: this.#capture,
       path,
+      headers,
       read,
       placed,
+      place,
       model,
       bytesIn: bytes.length,
-      traceparent,
+      arrival,
     };
-    const exchange = new Exchange(start, this.#publisher, this.#metrics);
+    const exchange = new Exchange(start, this.#publisher, this.#captures, this.#metrics);
     this.#active.add(exchange);
+    void exchange.ended.then(() => this.#active.delete(exchange));
     return exchange;
   }
 
@@ -139,7 +156,7 @@ export class MessagesHandler {
     request: IncomingMessage,
     path: string,
     bytes: Buffer,
-    { read, placed }: Prepared,
+    { read, placed, place }: Prepared,
     gone: AbortSignal,
   ): Promise<Staged> {
     return context.with(exchange.context, async () => {
@@ -151,6 +168,8 @@ export class MessagesHandler {
         bytes,
         read,
         placed,
+        trace: exchange.trace,
+        ownsBlock: place.ownsBlock,
         context: exchange.context,
         gone,
       });
@@ -182,5 +201,5 @@ function withoutMetadata(tree: BodyTree | undefined, bytes: Buffer): BodyParts {
 interface Prepared {
   read: ReadRequest;
   placed: Placed;
-  traceparent: string | undefined;
+  place: PlacedTrace;
 }

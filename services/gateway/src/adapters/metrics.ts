@@ -1,5 +1,6 @@
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider } from '@opentelemetry/sdk-metrics';
+import { utilizationOf } from '../core/rate-limits.ts';
 
 export type Metrics = ReturnType<typeof openMetrics>;
 
@@ -10,6 +11,8 @@ export function openMetrics() {
   const meter = provider.getMeter('loom.gateway');
   return {
     exporter,
+    /** Messages exchanges that have ended, and those of them that failed, as `loom status` shows them. */
+    tally: { handled: 0, failed: 0 },
     requests: meter.createCounter('loom.requests', { description: 'Messages requests, by class and profile' }),
     exchangesEnded: meter.createCounter('loom.exchanges.ended', { description: 'Messages exchanges, by end reason' }),
     activeExchanges: meter.createUpDownCounter('loom.exchanges.active', {
@@ -29,6 +32,20 @@ export function openMetrics() {
     stageFailed: meter.createCounter('loom.edit_stage.failed', {
       description: 'Requests forwarded without edits after a fault',
     }),
+    factsFailed: meter.createCounter('loom.facts.failed', {
+      description: 'Parts of an event that could not be made out, by part',
+    }),
+    captures: meter.createCounter('loom.captures', {
+      description: 'Exchanges whose content was captured, by outcome: published, dropped (Redis), failed',
+    }),
+    capturesTruncated: meter.createCounter('loom.captures.truncated', { description: 'Captures that were cut' }),
+    quotaUtilization: meter.createGauge('loom.quota.utilization', {
+      description: 'How far a limit of the subscription is used up, 0 to 1, as the newest answer said, by window',
+    }),
+    quotaSeen: meter.createGauge('loom.quota.seen', {
+      unit: 's',
+      description: 'When an answer last said so, Unix time, by window',
+    }),
     unobserved: meter.createCounter('loom.responses.unobserved', {
       description: 'Answers that could not be read along',
     }),
@@ -40,4 +57,14 @@ export function openMetrics() {
       advice: { explicitBucketBoundaries: [0.001, 0.002, 0.005, 0.01, 0.05, 0.15, 0.5, 1, 5, 10] },
     }),
   };
+}
+
+/** Takes down what an answer says of the subscription's limits. */
+export function recordQuota(metrics: Metrics, limits: Record<string, string> | undefined): void {
+  for (const window of ['5h', '7d'] as const) {
+    const utilization = limits && utilizationOf(limits, window);
+    if (utilization === undefined) continue;
+    metrics.quotaUtilization.record(utilization, { window });
+    metrics.quotaSeen.record(Math.floor(Date.now() / 1_000), { window });
+  }
 }

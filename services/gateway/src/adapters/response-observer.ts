@@ -28,7 +28,7 @@ const DECODERS = new Map<string, () => Transform>([
  * into `answer`. When it cannot follow (unknown encoding, broken data, too large) it stops looking, and nothing else.
  */
 export class ResponseObserver {
-  readonly answer = new Answer();
+  readonly answer: Answer;
   /** Bytes of the body as they came. */
   bytes = 0;
   /** Why the rest of the answer was not looked at. */
@@ -40,7 +40,9 @@ export class ResponseObserver {
   #json: Buffer[] = [];
   #jsonBytes = 0;
 
-  constructor(headers: IncomingHttpHeaders) {
+  /** @param keepsBlocks whether the answer's blocks are wanted, and not only what its event says */
+  constructor(headers: IncomingHttpHeaders, keepsBlocks = false) {
+    this.answer = new Answer(keepsBlocks);
     this.#isStream = /^text\/event-stream\b/i.test(headers['content-type'] ?? '');
     this.#contentLength = Number(headers['content-length'] ?? Number.NaN);
     this.#take = this.#isStream ? this.#sseReader() : (chunk) => this.#collect(chunk);

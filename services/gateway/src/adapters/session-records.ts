@@ -1,5 +1,7 @@
-import type { Logger, Streams } from '@loom/shared';
+import { type Logger, type Streams, untraced } from '@loom/shared';
 import { LRUCache } from 'lru-cache';
+import { z } from 'zod';
+import { TurnRecord } from '../core/turn-record.ts';
 import type { BoundedReads } from './bounded-reads.ts';
 
 const KEEP_SECONDS = 30 * 24 * 3600;
@@ -10,9 +12,11 @@ const CHECKED_FOR_MS = 10_000;
 /** What is remembered of a session, because not every request says it. */
 export interface SessionRecord {
   profile?: string;
-  /** Of the newest turn: requests without a block of their own (subagents, compactions) belong to its trace. */
-  traceparent?: string;
+  /** Newest first: requests that do not name their turn (subagents, compactions) belong to one of them. */
+  turns?: TurnRecord[];
 }
+
+const Turns = z.array(TurnRecord);
 
 /**
  * Remembers sessions: in memory, and in the hash `<prefix>:session:<id>` for restarts and other gateways. While Redis is
@@ -22,6 +26,7 @@ export class SessionRecords {
   readonly #memory = new LRUCache<string, SessionRecord>({ max: MAX_SESSIONS });
   readonly #checked = new LRUCache<string, true>({ max: MAX_SESSIONS, ttl: CHECKED_FOR_MS });
   readonly #unwritten = new LRUCache<string, true>({ max: MAX_SESSIONS });
+  readonly #agents = new LRUCache<string, TurnRecord>({ max: MAX_SESSIONS });
   readonly #streams: Streams;
   readonly #reads: BoundedReads;
   readonly #log: Logger;
@@ -38,15 +43,20 @@ export class SessionRecords {
   /** From memory, else from Redis within 50 ms; empty when neither knows. */
   async find(session: string): Promise<SessionRecord> {
     const known = this.#memory.get(session);
-    if (known?.profile !== undefined || this.#checked.has(session)) return known ?? {};
+    if ((known?.profile !== undefined && known.turns) || this.#checked.has(session)) return known ?? {};
     const replies = await this.#reads.read((pipeline) => pipeline.hgetall(this.#key(session)));
     if (!replies) return this.#memory.get(session) ?? {};
-    const { profile, traceparent } = (replies[0] ?? {}) as Record<string, string>;
+    const { profile, turns } = (replies[0] ?? {}) as Record<string, string>;
     // What another request said meanwhile is newer.
-    const record = { ...(profile && { profile }), ...(traceparent && { traceparent }), ...this.#memory.get(session) };
+    const record = { ...(profile && { profile }), ...(turns && this.#parse(turns)), ...this.#memory.get(session) };
     this.#memory.set(session, record);
     this.#checked.set(session, true);
     return record;
+  }
+
+  /** From memory alone. */
+  peek(session: string): SessionRecord {
+    return this.#memory.get(session) ?? {};
   }
 
   /** Takes down what a request said; what it did not say stays. */
@@ -59,10 +69,31 @@ export class SessionRecords {
     else if (news.length > 0) void this.#write(session, Object.fromEntries(news));
   }
 
-  async #write(session: string, fields: SessionRecord | undefined): Promise<void> {
-    if (!fields) return;
+  /** The turn that an agent was seen in; in memory alone, since after a restart the newest one will do. */
+  turnOfAgent(session: string, agentId: string): TurnRecord | undefined {
+    return this.#agents.get(`${session}:${agentId}`);
+  }
+
+  rememberAgent(session: string, agentId: string, turn: TurnRecord): void {
+    this.#agents.set(`${session}:${agentId}`, turn);
+  }
+
+  #parse(turns: string): SessionRecord {
+    try {
+      return { turns: Turns.parse(JSON.parse(turns)) };
+    } catch (error) {
+      // Its turns cannot be gone on with, but new ones can begin.
+      this.#log.warn('the turns of a session are unreadable', { error });
+      return {};
+    }
+  }
+
+  async #write(session: string, record: SessionRecord | undefined): Promise<void> {
+    if (!record) return;
     const key = this.#key(session);
-    const write = this.#streams.redis.pipeline().hset(key, fields).expire(key, KEEP_SECONDS).exec();
+    const { profile, turns } = record;
+    const fields = { ...(profile !== undefined && { profile }), ...(turns && { turns: JSON.stringify(turns) }) };
+    const write = untraced(() => this.#streams.redis.pipeline().hset(key, fields).expire(key, KEEP_SECONDS).exec());
     const replies = await write.catch(() => null);
     const isWritten = replies?.every(([error]) => error === null) ?? false;
     if (isWritten) this.#unwritten.delete(session);

@@ -80,7 +80,8 @@ export class UpstreamProxy {
     request.url = '/';
     response.once('close', () => {
       if (response.writableFinished) return;
-      void outgoing.exchange?.end(underWay.timedOut ? 'timeout' : 'client_closed');
+      if (underWay.timedOut) void outgoing.exchange?.end('timeout', 'timeout');
+      else void outgoing.exchange?.end('client_closed');
     });
     this.#middleware(request, response, (error) => {
       if (error) this.#onError(error as Error, request, response);
@@ -130,7 +131,9 @@ export class UpstreamProxy {
         response.end();
       });
       answer.once('aborted', () => {
-        if (!response.destroyed) void exchange.end(underWay.timedOut ? 'timeout' : 'upstream_aborted');
+        if (response.destroyed) return;
+        if (underWay.timedOut) void exchange.end('timeout', 'timeout');
+        else void exchange.end('upstream_aborted', 'ECONNRESET');
       });
     }
     answer.pipe(response, { end: !exchange });
@@ -145,7 +148,9 @@ export class UpstreamProxy {
     this.#fail(underWay, response, errorTypeOf(error));
   }
 
-  #fail({ exchange, timedOut }: UnderWay, response: ServerResponse, errorType: string): void {
+  #fail({ exchange, timedOut }: UnderWay, response: ServerResponse, error: string): void {
+    // What breaks then is broken by us.
+    const errorType = timedOut ? 'timeout' : error;
     const reason = timedOut ? 'timeout' : 'upstream_error';
     void exchange?.end(reason, errorType);
     this.#log.warn('the upstream did not answer', { reason, errorType });

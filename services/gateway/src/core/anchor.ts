@@ -1,5 +1,5 @@
-import { type BodyTree, keptMessages, type Message } from './body-tree.ts';
-import { identifyingText, identifyingTexts } from './human-text.ts';
+import { type Block, type BodyTree, keptMessages, type Message } from './body-tree.ts';
+import { identifyingTexts } from './human-text.ts';
 
 /** SHA-256 of a text (UTF-8) or bytes, hex. */
 export type Sha256 = (data: string | Uint8Array) => string;
@@ -9,12 +9,14 @@ export type Sha256 = (data: string | Uint8Array) => string;
  *
  * Equal anchors mean an equal conversation up to there, as far as people wrote it, which is the condition under which a
  * prompt cache can hit. Messages without text of their own (tool results, assistant, `role: system`) have none.
+ *
+ * @param ignored a block that is to count as if it were not there
  */
-export function anchorsOf(tree: BodyTree, session: string, sha256: Sha256): Map<Message, string> {
+export function anchorsOf(tree: BodyTree, session: string, sha256: Sha256, ignored?: Block): Map<Message, string> {
   const anchors = new Map<Message, string>();
   let anchor = sha256(session);
   for (const message of keptMessages(tree)) {
-    const text = identifyingText(tree, message);
+    const text = identifyingTexts(tree, message, ignored).join('\n');
     if (text === '') continue;
     anchor = sha256(`${anchor}\n${text}`);
     anchors.set(message, anchor);

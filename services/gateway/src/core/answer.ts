@@ -1,5 +1,6 @@
 import type { DataOf, Usage } from '@loom/shared/event.ts';
 import { z } from 'zod';
+import { AnswerBlocks } from './answer-blocks.ts';
 
 const MAX_TEXT_CHARACTERS = 16_384;
 const MAX_TOOL_USES = 200;
@@ -20,6 +21,7 @@ const ApiError = z.looseObject({ error: z.looseObject({ type: z.string() }) });
 const SseEvent = z.looseObject({
   type: z.string(),
   message: z.unknown().optional(),
+  index: z.unknown().optional(),
   content_block: z.unknown().optional(),
   delta: z
     .looseObject({ type: z.string().optional(), text: z.string().optional(), stop_reason: z.string().nullish() })
@@ -50,14 +52,27 @@ export class Answer {
   isComplete = false;
   /** `error.type` of an error event or error body; never its message, which may quote a key. */
   errorType: string | null = null;
+  /** The blocks themselves, where they are wanted. */
+  readonly blocks: AnswerBlocks | undefined;
+  /** Called once, at the first piece of a streamed answer's content. */
+  onContent: (() => void) | undefined;
   /** The next text begins a block that is not the first. */
   #isNewBlock = false;
+
+  constructor(keepsBlocks = false) {
+    this.blocks = keepsBlocks ? new AnswerBlocks() : undefined;
+  }
 
   /** Takes the data of one server-sent event. */
   sseEvent(data: string): void {
     const parsed = SseEvent.safeParse(parseJson(data));
     if (!parsed.success) return;
-    const { type, message, content_block: block, delta, usage } = parsed.data;
+    const { type, message, index, content_block: block, delta, usage } = parsed.data;
+    if (type === 'content_block_delta') {
+      this.onContent?.();
+      this.onContent = undefined;
+      this.blocks?.delta(index, delta);
+    } else if (type === 'content_block_start') this.blocks?.start(index, block);
     if (type === 'message_start') this.#message(message);
     else if (type === 'content_block_start') this.#block(block);
     else if (type === 'content_block_delta' && delta?.type === 'text_delta') this.#append(delta.text ?? '');
@@ -82,7 +97,10 @@ export class Answer {
     this.parts.responseId = parsed.data.id ?? null;
     this.parts.stopReason = parsed.data.stop_reason ?? null;
     this.#usage(parsed.data.usage);
-    for (const block of parsed.data.content ?? []) this.#block(block);
+    for (const [index, block] of (parsed.data.content ?? []).entries()) {
+      this.#block(block);
+      this.blocks?.start(index, block);
+    }
   }
 
   #block(value: unknown): void {

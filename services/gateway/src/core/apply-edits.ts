@@ -21,7 +21,13 @@ const MAX_EDIT_CHARACTERS = 262_144;
 
 /** What a rewriter's edits did: all of them, or none. */
 export type EditResult =
-  | { applied: true; touched: Set<Message>; durable: { message: Message; edit: DurableEdit }[] }
+  | {
+      applied: true;
+      touched: Set<Message>;
+      durable: { message: Message; edit: DurableEdit }[];
+      /** Of the texts that they changed, put in or took out. */
+      bytes: { before: number; after: number };
+    }
   | { applied: false; reason: string };
 
 export interface EditContext {
@@ -61,7 +67,7 @@ export function applyEdits(tree: BodyTree, edits: Edit[], context: EditContext):
     throw error;
   }
   plan.commit();
-  return { applied: true, touched: plan.touched, durable: plan.durable };
+  return { applied: true, touched: plan.touched, durable: plan.durable, bytes: plan.bytes };
 }
 
 /** The edits of one rewriter, checked one after the other against what the ones before it will have done. */
@@ -76,11 +82,19 @@ class Plan {
   readonly #inserted = new Set<Block>();
   readonly #durablyReplaced = new Set<Block>();
   readonly #commits: (() => void)[] = [];
+  /** How long the texts of changed blocks were, and will be; bytes. */
+  readonly #lengths = new Map<Block, { before: number; after: number }>();
 
   constructor(tree: BodyTree, context: EditContext) {
     this.#tree = tree;
     this.#context = context;
     this.#messages = keptMessages(tree);
+  }
+
+  get bytes(): { before: number; after: number } {
+    const lengths = [...this.#lengths.values()];
+    const sum = (side: 'before' | 'after') => lengths.reduce((total, length) => total + length[side], 0);
+    return { before: sum('before'), after: sum('after') };
   }
 
   commit(): void {
@@ -135,6 +149,11 @@ class Plan {
     return this.#texts.get(block) ?? effectiveText(this.#tree, block);
   }
 
+  #measure(block: Block, before: string | undefined, after: string): void {
+    const first = this.#lengths.get(block)?.before ?? Buffer.byteLength(before ?? '');
+    this.#lengths.set(block, { before: first, after: Buffer.byteLength(after) });
+  }
+
   #test(value: unknown, target: Target): void {
     const block = this.#block(target);
     const text = this.#textOf(block);
@@ -153,6 +172,7 @@ class Plan {
       this.#durablyReplaced.add(block);
       this.#keep(target, { kind: 'replace', of, json: token.toString() });
     }
+    this.#measure(block, this.#textOf(block), text);
     this.#texts.set(block, text);
     this.#commits.push(() => {
       block.newText = token;
@@ -175,6 +195,7 @@ class Plan {
       this.#keep({ message }, { kind: 'append', json: block.bytes.toString(), ...(behind > 0 && { behind }) });
     }
     this.#inserted.add(block);
+    this.#measure(block, '', text);
     blocks.splice(place, 0, block);
     this.#commits.push(() => {
       block.writtenBy = this.#context.rewriter;
@@ -189,6 +210,7 @@ class Plan {
     if (blocks.filter(({ removed }) => !removed).length === 1)
       throw new Refused('the only block of a list cannot be removed');
     blocks.splice(blocks.indexOf(block), 1);
+    this.#measure(block, this.#textOf(block), '');
     this.#commits.push(() => {
       block.removed = true;
       moveCacheControl(this.#tree, target.list, block);

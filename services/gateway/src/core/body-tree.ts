@@ -15,6 +15,9 @@ export interface Block extends Element {
   type: string;
   /** The string token of `text`, quotes included. */
   text: Span | undefined;
+  /** In a tool result: the string token of `tool_use_id`, and the value of `is_error`. */
+  toolUseId: Span | undefined;
+  isError: Span | undefined;
   /** The value of the client's `cache_control`. */
   cacheControl: Span | undefined;
   /** Byte ranges inside the text token that are cut out. */
@@ -57,6 +60,8 @@ export function newBlock(start: number, end: number, type: string): Block {
     end,
     type,
     text: undefined,
+    toolUseId: undefined,
+    isError: undefined,
     cacheControl: undefined,
     removed: false,
     bytes: undefined,

@@ -76,10 +76,11 @@ export function identifyingText(tree: BodyTree, message: Message): string {
   return identifyingTexts(tree, message).join('\n');
 }
 
-/** The same, block by block. */
-export function identifyingTexts(tree: BodyTree, message: Message): string[] {
+/** The same, block by block, without one that is to be ignored. */
+export function identifyingTexts(tree: BodyTree, message: Message, ignored?: Block): string[] {
   if (message.role !== 'user' || !message.content) return [];
-  const texts = keptBlocks(message.content).map((block) => withoutReminders(effectiveText(tree, block) ?? ''));
+  const blocks = keptBlocks(message.content).filter((block) => block !== ignored);
+  const texts = blocks.map((block) => withoutReminders(effectiveText(tree, block) ?? ''));
   return texts.filter((text) => text !== '');
 }
 
@@ -94,7 +95,8 @@ export function isTyped(tree: BodyTree, message: Message): boolean {
   return blocks.some((block) => isTypedText(withoutReminders(effectiveText(tree, block) ?? '')));
 }
 
-function isTypedText(text: string): boolean {
+/** Whether a text, its reminders taken out, is a person's and not the client's own. */
+export function isTypedText(text: string): boolean {
   return text !== '' && !CLIENT_OPENINGS.some((opening) => text.startsWith(opening));
 }
 

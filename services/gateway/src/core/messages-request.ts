@@ -8,10 +8,14 @@ import { isTyped } from './human-text.ts';
 import { findProfile, findSession, type Headers, PASSTHROUGH, readMember } from './identity.ts';
 import { classify, newestMessage } from './request-class.ts';
 import { scanBody } from './scan-body.ts';
+import { isStranger } from './stranger.ts';
+import type { TurnRecord } from './turn-record.ts';
 
 const MAX_PROMPT_CHARACTERS = 2_000;
 const ContextManagement = z.looseObject({ edits: z.array(z.looseObject({ instructions: z.unknown().optional() })) });
-const ShortText = /^[\x20-\x7e]{1,200}$/;
+const SPAN_ID = /^(?!0{16})[0-9a-f]{16}$/;
+const PRINTABLE = /^[\x20-\x7e]+$/;
+const MAX_HEADER_LENGTH = 200;
 
 /** A request that was read: its tree, with the metadata already marked for cutting, and what it says of itself. */
 export interface ReadRequest {
@@ -58,15 +62,17 @@ export interface Placed {
 
 /** Finds a request's place: its profile, class, and the anchors of its messages. */
 export function placeRequest(
-  { tree, session, metadata, metadataMessage, namedProfile }: ReadRequest,
+  read: ReadRequest,
   headers: Headers,
-  rememberedProfile: string | undefined,
+  remembered: { profile?: string; turns?: TurnRecord[] },
   sha256: Sha256,
 ): Placed {
-  const profile = namedProfile ?? rememberedProfile ?? PASSTHROUGH;
+  const { tree, session, metadata, metadataMessage, namedProfile } = read;
+  const profile = namedProfile ?? remembered.profile ?? PASSTHROUGH;
   if (!tree) return { profile, class: 'auxiliary', anchors: new Map(), merged: new Map(), typed: undefined };
   const profileIsRemembered = namedProfile === undefined && profile !== PASSTHROUGH;
-  const requestClass = classify(tree, { headers, metadata, metadataMessage, profileIsRemembered });
+  const seen = classify(tree, { headers, metadata, metadataMessage, profileIsRemembered });
+  const requestClass = seen === 'main' && isStranger(read, headers, remembered.turns ?? [], sha256) ? 'subagent' : seen;
   const named = profile === PASSTHROUGH ? undefined : session;
   const anchors = named ? anchorsOf(tree, named, sha256) : new Map<Message, string>();
   const merged = named ? mergedAnchorsOf(tree, named, anchors, sha256) : new Map<Message, string[]>();
@@ -75,44 +81,78 @@ export function placeRequest(
   return { profile, class: requestClass, anchors, merged, typed };
 }
 
-/** The part of `request.received` that the request alone decides. */
+/**
+ * The part of `request.received` that the request alone decides.
+ *
+ * @param ownsBlock whether the metadata is about this prompt; of an earlier one's it tells only what is the session's
+ */
 export function describeRequest(
   { tree, metadata }: ReadRequest,
   headers: Headers,
   bytes: number,
+  ownsBlock = true,
 ): Pick<
   DataOf<'request.received'>,
-  'model' | 'stream' | 'agentId' | 'promptId' | 'contextCompacted' | 'apiCompaction' | 'body' | 'hook'
+  | 'model'
+  | 'stream'
+  | 'agentId'
+  | 'agentType'
+  | 'parentAgentId'
+  | 'promptId'
+  | 'contextCompacted'
+  | 'apiCompaction'
+  | 'body'
+  | 'hook'
 > {
-  const agentId = shortHeader(headers, 'x-claude-code-agent-id');
-  const promptId = shortHeader(headers, 'x-claude-code-prompt-id') ?? metadata?.prompt_id;
+  const promptId = shortHeader(headers, 'x-claude-code-prompt-id') ?? (ownsBlock ? metadata?.prompt_id : undefined);
   const contextCompacted = shortHeader(headers, 'x-claude-code-context-compacted');
   const management = tree && readMember(tree, 'context_management', ContextManagement);
   const apiCompaction = management?.edits.some(({ instructions }) => instructions !== undefined);
   return {
     model: (tree && readMember(tree, 'model', z.string())) ?? null,
     stream: (tree && readMember(tree, 'stream', z.boolean())) ?? false,
-    ...(agentId && { agentId }),
+    ...describeAgent(headers),
     ...(promptId && { promptId }),
     ...(contextCompacted && { contextCompacted }),
     ...(apiCompaction && { apiCompaction }),
     body: { bytes, messages: tree?.messages.length ?? 0, tools: tree?.tools ?? 0 },
-    ...(metadata && { hook: hookFacts(metadata) }),
+    ...(metadata && { hook: { ...sessionFacts(metadata), ...(ownsBlock && promptFacts(metadata)) } }),
   };
 }
 
-function hookFacts(metadata: Metadata): NonNullable<DataOf<'request.received'>['hook']> {
-  const { source, prompt, transcript_path: transcriptPath, sent_at: sentAt, machine } = metadata;
+/** Which subagent sends a request, in its own words; nothing for the main conversation. */
+export function describeAgent(
+  headers: Headers,
+): Pick<DataOf<'request.received'>, 'agentId' | 'agentType' | 'parentAgentId'> {
+  const agentId = shortHeader(headers, 'x-claude-code-agent-id');
+  const agentType = shortHeader(headers, 'x-claude-code-agent-type');
+  const parentAgentId = shortHeader(headers, 'x-claude-code-parent-agent-id');
+  return { ...(agentId && { agentId }), ...(agentType && { agentType }), ...(parentAgentId && { parentAgentId }) };
+}
+
+type HookFacts = NonNullable<DataOf<'request.received'>['hook']>;
+
+function sessionFacts({ source, transcript_path: transcriptPath, machine, cwd }: Metadata): HookFacts {
   return {
     ...(source !== undefined && { source }),
-    ...(prompt !== undefined && { prompt: prompt.slice(0, MAX_PROMPT_CHARACTERS) }),
     ...(transcriptPath !== undefined && { transcriptPath }),
-    ...(sentAt !== undefined && { sentAt }),
     ...(machine !== undefined && { machine }),
+    ...(cwd !== undefined && { cwd }),
   };
 }
 
-function shortHeader(headers: Headers, name: string): string | undefined {
+function promptFacts({ prompt, sent_at: sentAt, collected_ms, exports_spans, parent_span_id }: Metadata): HookFacts {
+  return {
+    ...(prompt !== undefined && { prompt: prompt.slice(0, MAX_PROMPT_CHARACTERS) }),
+    ...(sentAt !== undefined && { sentAt }),
+    ...(collected_ms !== undefined && { collectedMs: collected_ms }),
+    ...(exports_spans !== undefined && { exportsSpans: exports_spans }),
+    ...(parent_span_id !== undefined && SPAN_ID.test(parent_span_id) && { parentSpanId: parent_span_id }),
+  };
+}
+
+/** A header of at most so many printable characters; undefined for anything else. */
+export function shortHeader(headers: Headers, name: string, maxLength = MAX_HEADER_LENGTH): string | undefined {
   const value = headers[name];
-  return typeof value === 'string' && ShortText.test(value) ? value : undefined;
+  return typeof value === 'string' && value.length <= maxLength && PRINTABLE.test(value) ? value : undefined;
 }

@@ -11,6 +11,11 @@ const CLOSE_BRACKET = 0x5d;
 /** The scanner recurses; this deep it is far from the stack's end, and no client's tool input is. */
 const MAX_DEPTH = 1_000;
 const SMALL_MEMBERS = new Set(['model', 'stream', 'max_tokens', 'metadata', 'output_config', 'context_management']);
+/** What else is told of, if it is not longer than a text of the person's: it stays as it is, however often it stands there. */
+const STEERING = ['temperature', 'top_p', 'top_k', 'stop_sequences', 'thinking', 'tool_choice', 'service_tier'];
+/** The members that steer the model. */
+export const PARAMETERS = ['max_tokens', 'output_config', 'context_management', ...STEERING];
+const MAX_STEERING_BYTES = 4_096;
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 /** Escaped quotes stand close to one another, as in code: that far a walk is cheaper than another search. Bytes. */
 const WALK_BYTES = 64;
@@ -60,11 +65,14 @@ class Scanner {
       } else if (key === 'system') {
         tree.system = this.#blockList();
       } else if (key === 'tools') {
+        const start = this.#at;
         tree.tools = this.#count();
+        tree.members.set('tools', { start, end: this.#at });
       } else if (SMALL_MEMBERS.has(key)) {
         tree.members.set(key, this.#value(1));
       } else {
-        this.#value(1);
+        const member = this.#value(1);
+        if (STEERING.includes(key) && member.end - member.start <= MAX_STEERING_BYTES) tree.members.set(key, member);
         return false;
       }
       return true;
@@ -142,7 +150,10 @@ class Scanner {
         else if (key === 'text') block.text = this.#text();
         else if (key === 'cache_control') block.cacheControl = this.#value(5);
         else {
-          this.#value(5);
+          // Only told of: where one of these stands twice, the body is followed all the same.
+          if (key === 'tool_use_id') block.toolUseId = this.#text();
+          else if (key === 'is_error') block.isError = this.#value(5);
+          else this.#value(5);
           return false;
         }
         return true;

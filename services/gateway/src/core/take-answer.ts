@@ -18,6 +18,8 @@ export interface Asking {
 export interface Taken {
   outcome: 'applied' | 'none' | 'refused' | 'error';
   reason?: string;
+  /** Of the texts that it changed; only where it was applied. */
+  bytes?: { before: number; after: number };
   records: { anchor: string; entry: LedgerEntry }[];
 }
 
@@ -50,5 +52,6 @@ export function takeAnswer(
     const isSettled = edits.length > 0 || (!result.touched.has(message) && asking.class === 'main');
     return anchor && isSettled ? [{ anchor, entry: { rewriter, order, edits } }] : [];
   });
-  return { outcome: proposal.edits.some(({ op }) => op !== 'test') ? 'applied' : 'none', records };
+  const isChanged = proposal.edits.some(({ op }) => op !== 'test');
+  return isChanged ? { outcome: 'applied', bytes: result.bytes, records } : { outcome: 'none', records };
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type Draft, decodeEvent, Streams } from '@loom/shared';
+import { recordSpans } from '@loom/shared/testing/recorded-spans.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
@@ -67,6 +68,25 @@ describe('EventPublisher', () => {
     await until(async () => (await published()).length === 3);
     expect(await published()).toEqual(['r1', 'r2', 'r3']);
     await publisher.close();
+  });
+
+  test('ends the span of an event that goes to the spool: whoever reads it descends from that', async () => {
+    const recorded = recordSpans();
+    try {
+      await server.kill();
+      await until(() => !streams.connected);
+      const { publisher } = open();
+      publisher.publishNow(bypass('r1'), ROOT_CONTEXT);
+      await until(() => recorded.spanIds().length === 1);
+      await server.start();
+      await until(async () => (await published()).length === 1);
+
+      const [[, fields = []] = []] = await server.client().xrange('loom:alerts', '-', '+');
+      expect(recorded.spanIds()).toEqual([decodeEvent(fields).traceparent.split('-')[2]]);
+      await publisher.close();
+    } finally {
+      recorded.stop();
+    }
   });
 
   test('gives up what Redis will never take, and publishes what stands behind it', async () => {

@@ -8,10 +8,18 @@ import { LedgerStore } from '../../src/adapters/ledger-store.ts';
 import { openMetrics } from '../../src/adapters/metrics.ts';
 import { SessionRecords } from '../../src/adapters/session-records.ts';
 import type { LedgerEntry } from '../../src/core/ledger.ts';
+import type { TurnRecord } from '../../src/core/turn-record.ts';
 import { log } from '../quiet-log.ts';
 
 const ANCHOR = 'a'.repeat(64);
-const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+const TURN: TurnRecord = {
+  traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+  rootSpanId: '00f067aa0ba902b7',
+  origin: 'client',
+  clientSpanId: 'b7ad6b7169203331',
+  anchor: ANCHOR,
+  promptId: 'p1',
+};
 
 let server: RedisServer;
 let client: Redis;
@@ -131,10 +139,24 @@ describe('LedgerStore', () => {
     expect(ledger.entriesAt('s1', ANCHOR)).toEqual([entryOf('scribe')]);
     await ledger.close();
   });
+
+  test('waits 250 ms for any answer: what it misses is billed anew', async () => {
+    const ledger = new LedgerStore(streams, reads, log);
+    await ledger.load('s1', [ANCHOR], ['scribe']);
+    server.freeze();
+
+    const startedMs = performance.now();
+    await ledger.load('s1', ['b'.repeat(64)], ['scribe']);
+
+    expect(performance.now() - startedMs).toBeGreaterThanOrEqual(249);
+    server.thaw();
+    await ledger.close();
+  });
 });
 
 describe('SessionRecords', () => {
-  const said = { profile: 'alpha', traceparent: TRACEPARENT };
+  const said = { profile: 'alpha', turns: [TURN] };
+  const written = { profile: 'alpha', turns: JSON.stringify([TURN]) };
 
   test('remembers for other gateways, each thing as it was said last', async () => {
     const sessions = new SessionRecords(streams, reads, log);
@@ -155,7 +177,7 @@ describe('SessionRecords', () => {
     await server.start();
 
     await until(async () => (await client.hlen('loom:session:s1')) === 2);
-    expect(await client.hgetall('loom:session:s1')).toEqual(said);
+    expect(await client.hgetall('loom:session:s1')).toEqual(written);
   });
 
   test('writes all of it with the next word, when a Redis without room took nothing', async () => {
@@ -172,7 +194,7 @@ describe('SessionRecords', () => {
   });
 
   test('lets what was said during a read stand', async () => {
-    await client.hset('loom:session:s1', said);
+    await client.hset('loom:session:s1', written);
     const sessions = new SessionRecords(streams, reads, log);
 
     const finding = sessions.find('s1');
@@ -180,5 +202,30 @@ describe('SessionRecords', () => {
 
     expect(await finding).toEqual({ ...said, profile: 'beta' });
     expect(await sessions.find('s1')).toEqual({ ...said, profile: 'beta' });
+  });
+
+  test('begins anew where the turns in Redis are none that it can read', async () => {
+    await client.hset('loom:session:s1', { profile: 'alpha', turns: '[{"traceId":"short"}]' });
+
+    expect(await new SessionRecords(streams, reads, log).find('s1')).toEqual({ profile: 'alpha' });
+  });
+
+  test('reads the turns of a session whose profile it knows already', async () => {
+    await client.hset('loom:session:s1', written);
+    const sessions = new SessionRecords(streams, reads, log);
+    sessions.remember('s1', { profile: 'alpha' });
+
+    expect(await sessions.find('s1')).toEqual(said);
+  });
+
+  test('knows in which turn it saw an agent of a session', () => {
+    const sessions = new SessionRecords(streams, reads, log);
+    sessions.rememberAgent('s1', 'a1', TURN);
+
+    expect([
+      sessions.turnOfAgent('s1', 'a1'),
+      sessions.turnOfAgent('s1', 'a2'),
+      sessions.turnOfAgent('s2', 'a1'),
+    ]).toEqual([TURN, undefined, undefined]);
   });
 });

@@ -6,6 +6,7 @@ import { afterAll, describe, expect, test } from '@jest/globals';
 import { CANARY, Streams } from '@loom/shared';
 import { until } from '@loom/shared/testing/until.ts';
 import { BoundedReads } from '../../src/adapters/bounded-reads.ts';
+import { Captures } from '../../src/adapters/captures.ts';
 import type { EditStage } from '../../src/adapters/edit-stage.ts';
 import { EventPublisher } from '../../src/adapters/event-publisher.ts';
 import { MESSAGES_PATH, MessagesHandler } from '../../src/adapters/messages-handler.ts';
@@ -13,7 +14,7 @@ import { openMetrics } from '../../src/adapters/metrics.ts';
 import { SessionRecords } from '../../src/adapters/session-records.ts';
 import { Spool } from '../../src/adapters/spool.ts';
 import { UpstreamProxy } from '../../src/adapters/upstream-proxy.ts';
-import { hookReminder, text, user } from '../core/fixtures/body.ts';
+import { hookReminder, sha256, text, user } from '../core/fixtures/body.ts';
 import { startHarness } from '../harness.ts';
 import { log } from '../quiet-log.ts';
 
@@ -26,8 +27,9 @@ const proxy = new UpstreamProxy({ url: harness.upstream.url, idleMs: 5_000, log 
 /** A fault of ours, which no input is known to cause. */
 const broken = { run: () => Promise.reject(new TypeError('a bug')) } as unknown as EditStage;
 const sessions = new SessionRecords(streams, new BoundedReads(streams, metrics), log);
-const options = { gateway: 'g1', hookSecret: undefined, sessions, stage: broken, publisher, proxy, metrics, log };
-const handler = new MessagesHandler(options);
+const captures = new Captures({ mode: 'none', redact: [], sha256 }, publisher, metrics, log);
+const parts = { sessions, stage: broken, publisher, captures, proxy, metrics, log };
+const handler = new MessagesHandler({ gateway: 'g1', capture: 'none', hookSecret: undefined, ...parts });
 const server = http.createServer(async (request, response) => {
   await handler.handle(request, response, MESSAGES_PATH, await buffer(request));
 });

@@ -24,7 +24,9 @@ describe('applyEdits', () => {
       remove('/system/2'),
     ]);
 
-    expect(results).toEqual([{ applied: true, durable: [], touched: new Set([tree.messages[2]]) }]);
+    expect(results).toEqual([
+      { applied: true, durable: [], touched: new Set([tree.messages[2]]), bytes: { before: 16, after: 29 } },
+    ]);
     expect(body).toEqual({
       messages: [
         BODY.messages[0],

@@ -60,7 +60,7 @@ describe('readRequest', () => {
 
 describe('placeRequest', () => {
   const place = (body: unknown, remembered?: string, headers = HEADERS) =>
-    placeRequest(read(body, headers), headers, remembered, sha256);
+    placeRequest(read(body, headers), headers, remembered === undefined ? {} : { profile: remembered }, sha256);
 
   test('takes the profile that the request names, then the one that is remembered, then passthrough', () => {
     expect([
@@ -125,6 +125,16 @@ describe('describeRequest', () => {
     expect([describeRequest(read(body), headers, 2), describeRequest(read('{'), HEADERS, 1)]).toEqual([
       { model: null, stream: false, body: { bytes: 2, messages: 0, tools: 0 } },
       { model: null, stream: false, body: { bytes: 1, messages: 0, tools: 0 } },
+    ]);
+  });
+
+  test('takes the span that the root descends from, if it can be one', () => {
+    const parentOf = (parent_span_id: string) =>
+      describeRequest(read(bodyOf(hook({ ...FIELDS, parent_span_id }), text('Hello'))), HEADERS, 1).hook?.parentSpanId;
+
+    expect(['b7ad6b7169203331', '0000000000000000', 'B7AD6B7169203331', 'b7ad'].map(parentOf)).toEqual([
+      'b7ad6b7169203331',
+      ...[undefined, undefined, undefined],
     ]);
   });
 

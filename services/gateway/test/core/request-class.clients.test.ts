@@ -18,7 +18,7 @@ function clientOf(options: ClaudeCodeOptions): ClaudeCode {
 /** The class of a request in a session of the profile alpha. */
 function classOf({ headers, body }: ClientRequest): string {
   const lowerCase = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
-  return placeRequest(readRequest(body, lowerCase, acceptAll), lowerCase, 'alpha', sha256).class;
+  return placeRequest(readRequest(body, lowerCase, acceptAll), lowerCase, { profile: 'alpha' }, sha256).class;
 }
 
 /** Every kind of call around a turn. */

@@ -35,6 +35,7 @@ describe('scanBody', () => {
       tools: 2,
       members: [
         ['model', '"m"'],
+        ['tools', '[{"name":"a"},{"name":"b"}]'],
         ['stream', 'true'],
       ],
     });

@@ -52,6 +52,11 @@ export class ServiceProcess {
     if (this.isRunning) await this.#end('SIGKILL');
   }
 
+  /** SIGSTOP: it holds what it has, and does nothing more. */
+  freeze(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
   get isRunning(): boolean {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }

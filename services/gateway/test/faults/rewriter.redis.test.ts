@@ -16,7 +16,8 @@ import {
 
 const HOLD_MS = 300;
 const TOLERANCE_MS = 500;
-const BYSTANDER: EditOutcome = { rewriter: 'scribe', outcome: 'applied', operations: 1, waitedMs: 0 };
+const APPLIED = { outcome: 'applied' as const, operations: 1, waitedMs: 0, labels: ['human'] };
+const BYSTANDER: EditOutcome = { ...APPLIED, rewriter: 'scribe', bytesBefore: 0, bytesAfter: 17 };
 
 let harness: Harness;
 let odd: ScriptedRewriter;
@@ -67,6 +68,7 @@ const outcomeOf = (outcome: EditOutcome['outcome'], reason?: string) => ({
   outcome,
   operations: 0,
   waitedMs: 0,
+  labels: ['human'],
   ...(reason && { reason }),
 });
 
@@ -163,7 +165,7 @@ describe('a rewriter that', () => {
 
     const sent = await send();
 
-    expect(sent.edits).toEqual([{ rewriter: 'odd', outcome: 'applied', operations: 1, waitedMs: 0 }, BYSTANDER]);
+    expect(sent.edits).toEqual([{ ...APPLIED, rewriter: 'odd', bytesBefore: 0, bytesAfter: 10 }, BYSTANDER]);
     expect(sent.added).toBe(`,{"type":"text","text":"The first."}${BY_SCRIBE}`);
   });
 

@@ -102,8 +102,13 @@ describe('a client that leaves', () => {
     await redis.del('loom:rewriters', 'loom:rewriter:mute');
     await harness.restartGateway();
     upstream.script = () => json();
-    await exchange(harness.gateway.url, newRequest());
+    const next = newRequest();
+    await exchange(harness.gateway.url, next);
     expect(upstream.requests).toHaveLength(1);
+    await harness.eventOf('captures', 'exchange.captured', next.session);
+    // What nobody was sent was not said.
+    const captured = (await harness.events('captures', 'exchange.captured')).map(({ subject }) => subject);
+    expect(captured).not.toContain(wanted.session);
   });
 
   test.each(['/v1/messages', '/v1/files'])('in the middle of its body costs nothing: %s', async (path) => {

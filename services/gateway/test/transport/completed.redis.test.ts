@@ -44,7 +44,7 @@ const replies: [name: string, reply: Reply][] = [
 ];
 
 describe('response.completed', () => {
-  test.each(replies)('says what was answered, whatever its form: %s', async (_, reply) => {
+  test.each(replies)('says what was answered, whatever its form: %s', async (name, reply) => {
     const { event, size } = await completed(reply);
 
     expect(event.type).toBe('response.completed');
@@ -58,6 +58,9 @@ describe('response.completed', () => {
         { id: 'toolu_1', name: 'Read' },
         { id: 'toolu_2', name: 'Bash' },
       ],
+      trace: expect.objectContaining({ origin: 'none' }),
+      startedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+      firstContentMs: name.includes('message') ? null : expect.any(Number),
       ...{ firstByteMs: expect.any(Number), durationMs: expect.any(Number), bytes: size },
     });
   });

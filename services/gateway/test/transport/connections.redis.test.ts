@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import http, { type RequestListener } from 'node:http';
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { startHarness } from '../harness.ts';
 import { ending, newRequest } from './ending.ts';
@@ -86,5 +87,19 @@ describe('a gateway that stops', () => {
     const endedMs = performance.now();
     expect((await stopped) - endedMs).toBeLessThan(2_000);
     await stopping.close();
+  });
+
+  test('waits for no connection on which nothing was asked', async () => {
+    const stopping = await startHarness({ LOOM_UPSTREAM_URL: upstream.url });
+    const { hostname, port } = new URL(stopping.gateway.url);
+    const silent = connect(Number(port), hostname).resume();
+    await once(silent, 'connect');
+    // Connections are taken in turn: after this one the gateway has that one, too.
+    await exchange(stopping.gateway.url, newRequest());
+
+    const closed = once(silent, 'close');
+    await stopping.close();
+
+    expect(await closed).toEqual([false]);
   });
 });

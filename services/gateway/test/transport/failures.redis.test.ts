@@ -111,7 +111,7 @@ describe('an upstream that says nothing', () => {
     await patient.close();
 
     expect(told).toEqual({ status: 504, ...isJson, ...failure('upstream_timeout', 'timeout_error', 'silence') });
-    if (event) expect(event).toEqual({ endReason: 'timeout', errorType: 'ECONNRESET', status: null });
+    if (event) expect(event).toEqual({ endReason: 'timeout', errorType: 'timeout', status: null });
     expect(outcome).toBeGreaterThan(0);
   });
 });

@@ -26,6 +26,7 @@ export async function startGatewayProcess(environment: Record<string, string>) {
     { withinMs: 15_000 },
   );
   return {
+    pid: child.pid as number,
     url: `http://127.0.0.1:${port}`,
     written,
     /** SIGTERM; the exit code. */

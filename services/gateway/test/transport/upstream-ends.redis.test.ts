@@ -43,19 +43,19 @@ function silentStream(): Reply {
 describe('an upstream', () => {
   test('that resets a stream has it cut for the client', async () => {
     expect(await endOf(cutMidStream(4, 'reset', sentence))).toEqual({
-      ...{ ...partial, client: 'broken, ECONNRESET', endReason: 'upstream_aborted', errorType: null },
+      ...{ ...partial, client: 'broken, ECONNRESET', endReason: 'upstream_aborted', errorType: 'ECONNRESET' },
     });
   });
 
   test('that falls silent in a stream has it cut for the client', async () => {
     expect(await endOf(silentStream())).toEqual({
-      ...{ ...partial, client: 'broken, ECONNRESET', endReason: 'timeout', errorType: null },
+      ...{ ...partial, client: 'broken, ECONNRESET', endReason: 'timeout', errorType: 'timeout' },
     });
   });
 
   test('that ends a stream properly but early is known to have failed', async () => {
     expect(await endOf(cutMidStream(4, 'end', sentence))).toEqual({
-      ...{ ...partial, client: 'whole, 200', endReason: 'upstream_aborted', errorType: null },
+      ...{ ...partial, client: 'whole, 200', endReason: 'upstream_aborted', errorType: 'stream_incomplete' },
     });
   });
 
@@ -73,8 +73,10 @@ describe('an upstream', () => {
       const headers: [string, string][] = [...jsonHeaders, ['content-length', String(body.length)]];
 
       expect(await endOf({ ...reply, headers, chunks: [body.subarray(0, -1)], cutAfter })).toEqual({
-        ...{ type: 'response.failed', client: 'broken, ECONNRESET', status: 200, ...nothing, errorType: null },
-        endReason: cutAfter === 'reset' ? 'upstream_aborted' : 'timeout',
+        ...{ type: 'response.failed', client: 'broken, ECONNRESET', status: 200, ...nothing },
+        ...(cutAfter === 'reset'
+          ? { endReason: 'upstream_aborted', errorType: 'ECONNRESET' }
+          : { endReason: 'timeout', errorType: 'timeout' }),
       });
     },
   );
@@ -104,7 +106,7 @@ describe('an upstream', () => {
     for (const cutAfter of ['reset', undefined] as const) {
       expect(await endOf({ ...reply, chunks, cutAfter })).toEqual({
         ...{ ...partial, client: cutAfter ? 'broken, ECONNRESET' : 'whole, 200' },
-        ...{ endReason: 'upstream_aborted', errorType: null },
+        ...{ endReason: 'upstream_aborted', errorType: cutAfter ? 'ECONNRESET' : 'stream_incomplete' },
       });
     }
     expect(await harness.metric('loom_responses_unobserved_total')).toBe(0);
