@@ -1,0 +1,135 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from '@loom/shared/log.ts';
+import type { Streams } from '@loom/shared/streams.ts';
+import { context, ROOT_CONTEXT } from '@opentelemetry/api';
+import { suppressTracing } from '@opentelemetry/core';
+import { type Job, WaitingError, Worker } from 'bullmq';
+import { type Lease, QUEUE } from './lease-queue.ts';
+
+export interface LeasesOptions {
+  streams: Streams;
+  log: Logger;
+  /** How many sessions this process holds at a time. */
+  concurrency: number;
+  /**
+   * Watches a session. Resolves when the lease may end, because nothing new comes, or soon after the signal; rejects for
+   * a fault of its own, and is then called again after a while, here or in another process.
+   */
+  hold: (session: string, signal: AbortSignal) => Promise<void>;
+}
+
+// A lock that nobody renews ends after 7 s, and the second of two sweeps, each at most 3 s late, gives its session to
+// another replica: a killed process' sessions are watched again after 13 s at the most.
+const LOCK_MS = 7_000;
+const SWEEP_MS = 3_000;
+
+const STOP_MS = 4_000;
+const RETRY_MS = 1_000;
+/** Less than the 7 s of silence after which a connection that waits for a delayed job would be given up. */
+const MAX_RETRY_MS = 5_000;
+
+/** Why a held session's signal is aborted. */
+const LOST = 'lost';
+const STOPPING = 'stopping';
+
+/**
+ * Who watches which session: a BullMQ job each, active for as long as a process holds it. A lease passes on when its
+ * holder stops (at once) or dies (within 13 s), and a session never fails for that, however often it happens.
+ *
+ * Two holders at a time do no harm, they only read twice: publishing is a compare-and-set.
+ *
+ * @example
+ * const leases = new Leases({ streams, log, concurrency: 1_000, hold: (session, signal) => watch(session, signal) });
+ * leases.start();
+ */
+export class Leases {
+  readonly #options: LeasesOptions;
+  readonly #worker: Worker<Lease>;
+  readonly #holding = new Set<Promise<void>>();
+  #isStopping = false;
+
+  constructor(options: LeasesOptions) {
+    this.#options = options;
+    const { streams, concurrency } = options;
+    this.#worker = new Worker(
+      QUEUE,
+      (job, token, signal) => this.#noted(this.#hold(job, token as string, signal as AbortSignal)),
+      {
+        connection: streams.blocking(),
+        prefix: streams.key('bull'),
+        autorun: false,
+        concurrency,
+        lockDuration: LOCK_MS,
+        stalledInterval: SWEEP_MS,
+        maxStalledCount: 1_000_000,
+        drainDelay: 1,
+        runRetryDelay: RETRY_MS,
+        settings: { backoffStrategy: (attempts = 1) => Math.min(RETRY_MS * 2 ** (attempts - 1), MAX_RETRY_MS) },
+      },
+    );
+    this.#worker.on('lockRenewalFailed', (ids) => {
+      for (const id of ids) this.#worker.cancelJob(id, LOST);
+    });
+    this.#worker.on('failed', (job, error) => {
+      const { session } = job?.data ?? {};
+      options.log.error('a watch failed, and is tried again', { session, attempt: job?.attemptsMade, error });
+    });
+    this.#worker.on('error', (error) => this.#onError(error));
+  }
+
+  /** Takes leases from now on. */
+  start(): void {
+    context.with(suppressTracing(ROOT_CONTEXT), () => {
+      this.#worker.run().catch((error: Error) => this.#onError(error));
+    });
+  }
+
+  /** Hands every session over and takes no more. Ends within 4 s; what was not handed over by then passes on by itself. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    // Closing first: else what is put back is taken again right here. By force while Redis is away: BullMQ would wait
+    // for its connection to end, which ioredis never says of one that was about to reconnect.
+    const closed = this.#worker.close(!this.#options.streams.connected).catch((error: Error) => this.#onError(error));
+    this.#worker.cancelAllJobs(STOPPING);
+    // Closing by force waits for nobody.
+    const ended = Promise.allSettled([closed, ...this.#holding]);
+    await Promise.race([ended, delay(STOP_MS, undefined, { ref: false })]);
+  }
+
+  #noted(holding: Promise<void>): Promise<void> {
+    this.#holding.add(holding);
+    return holding.finally(() => this.#holding.delete(holding));
+  }
+
+  async #hold(job: Job<Lease>, token: string, signal: AbortSignal): Promise<void> {
+    const { log, hold, streams } = this.#options;
+    const { session } = job.data;
+    // A closing worker may still be given a job that it waited for, even one that was put back right here.
+    if (this.#isStopping) return putBack(job, token);
+    try {
+      await hold(session, signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      log.debug('a watch failed on its way out', { session, error });
+    }
+    if (!signal.aborted) return;
+    if (signal.reason === LOST || !streams.connected) {
+      log.warn(signal.reason === LOST ? 'lease lost' : 'lease left to lapse', { session });
+      throw new WaitingError();
+    }
+    log.info('lease handed over', { session });
+    await putBack(job, token);
+  }
+
+  /** An outage is told of by whoever owns the connection, and a lost lock by the session that it is about. */
+  #onError(error: Error): void {
+    const isTold = !this.#options.streams.connected || /\block\b/.test(error.message);
+    this.#options.log[isTold ? 'debug' : 'warn']('trouble with the leases', { error });
+  }
+}
+
+/** For somebody else to take; WaitingError is BullMQ's word for: not done, and no more to be done about it here. */
+async function putBack(job: Job<Lease>, token: string): Promise<never> {
+  await job.moveToWait(token);
+  throw new WaitingError();
+}

@@ -1,0 +1,171 @@
+import { appendFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { loadConfig } from '@loom/shared/config.ts';
+import { type DataOf, decodeEvent, encodeEvent, type LoomEvent } from '@loom/shared/event.ts';
+import { createLog, type Logger } from '@loom/shared/log.ts';
+import { startService } from '@loom/shared/service.ts';
+import { Streams } from '@loom/shared/streams.ts';
+import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
+import { until } from '@loom/shared/testing/until.ts';
+import type { Redis } from 'ioredis';
+import { Config } from '../src/config.ts';
+import { NAME, Watcher } from '../src/watch.ts';
+
+/** A line of a transcript, as it came out of Redis. */
+export interface PublishedLine {
+  text: string;
+  file: string;
+  agentId?: string;
+  traceparent: string;
+}
+
+/** A watcher in this process, and what it logged. */
+export interface Replica {
+  watcher: Watcher;
+  /** `<level>: <message>`, one a line. */
+  lines: string[];
+  stop(): Promise<void>;
+}
+
+/** A Redis and a client's data folder of the test's own, and the watchers that run on them. */
+export class World {
+  readonly server: RedisServer;
+  readonly redis: Redis;
+  readonly folder: string;
+  readonly #gateway: Redis;
+  readonly #replicas = new Set<Replica>();
+  #requests = 0;
+
+  private constructor(server: RedisServer, folder: string) {
+    this.server = server;
+    this.folder = folder;
+    this.redis = server.client();
+    this.#gateway = server.client();
+  }
+
+  static async open(options?: { aof?: boolean }): Promise<World> {
+    return new World(await startRedis(options), await mkdtemp(join(tmpdir(), 'loom-watch-')));
+  }
+
+  /** The environment of a watcher of this world. */
+  environment(settings: Record<string, string> = {}): Record<string, string> {
+    return { REDIS_URL: this.server.url, LOOM_KEY_PREFIX: 't', CLAUDE_DATA_DIR: this.folder, ...settings };
+  }
+
+  /** Starts a watcher; resolves when it hears requests. */
+  async start(settings: Record<string, string> = {}): Promise<Replica> {
+    const config = loadConfig(Config, this.environment(settings));
+    const lines: string[] = [];
+    const log = quietLog((line) => lines.push(line));
+    const streams = new Streams({ url: config.REDIS_URL, prefix: 't', source: `/loom/${NAME}/test`, log });
+    const watcher = new Watcher(config, streams, log);
+    watcher.start();
+    const service = await startService({
+      name: NAME,
+      replica: `replica-${this.#requests++}`,
+      streams,
+      log,
+      on: { 'request.received': (event, delivery) => watcher.see(event, delivery) },
+    });
+    const replica: Replica = {
+      watcher,
+      lines,
+      stop: async () => {
+        this.#replicas.delete(replica);
+        await Promise.all([service.stop(), watcher.stop()]);
+        streams.close();
+      },
+    };
+    this.#replicas.add(replica);
+    return replica;
+  }
+
+  /** Publishes a request's event as a gateway does; resolves to its traceparent. */
+  async request(session: string, hint?: string): Promise<string> {
+    this.#requests += 1;
+    const number = this.#requests.toString(16);
+    const traceparent = `00-${number.padStart(32, '0')}-${number.padStart(16, '0')}-01`;
+    const data: DataOf<'request.received'> = {
+      requestId: `r${number}`,
+      gateway: 'g1',
+      class: 'main',
+      profile: 'alpha',
+      model: null,
+      replyStream: 't:edits:g1',
+      awaited: [],
+      path: '/v1/messages',
+      stream: true,
+      body: { bytes: 1, messages: 1, tools: 0 },
+      ...(hint === undefined ? {} : { hook: { transcriptPath: hint } }),
+    };
+    const event: LoomEvent<'request.received'> = {
+      type: 'request.received',
+      id: `e${number.padStart(8, '0')}`,
+      source: '/loom/gateway/g1',
+      subject: session,
+      time: new Date().toISOString(),
+      traceparent,
+      data,
+    };
+    await this.#gateway.xadd('t:requests', '*', ...encodeEvent(event));
+    return traceparent;
+  }
+
+  /** Appends one line to a transcript, as the client does; the path is below the root. */
+  async append(file: string, text: string): Promise<void> {
+    const path = join(this.folder, 'projects', file);
+    await mkdir(dirname(path), { recursive: true });
+    await appendFile(path, `${JSON.stringify({ type: 'user', message: { role: 'user', content: text } })}\n`);
+  }
+
+  /** What was published so far, in order. */
+  async published(): Promise<PublishedLine[]> {
+    const entries = await this.redis.xrange('t:transcripts', '-', '+');
+    return entries.map(([, fields]) => {
+      const { data, traceparent } = decodeEvent(fields) as LoomEvent<'transcript.line'>;
+      const { text, file, agentId } = data;
+      return { text, file, traceparent, ...(agentId === undefined ? {} : { agentId }) };
+    });
+  }
+
+  /** Waits until as many lines are published, and gives their texts. */
+  async texts(count: number, withinMs = 8_000): Promise<string[]> {
+    await until(async () => (await this.redis.xlen('t:transcripts')) >= count, { withinMs });
+    return (await this.published()).map(({ text }) => text);
+  }
+
+  async alerts(): Promise<object[]> {
+    const entries = await this.redis.xrange('t:alerts', '-', '+');
+    return entries.map(([, fields]) => {
+      const { type, subject, data } = decodeEvent(fields);
+      return { type, subject, data };
+    });
+  }
+
+  /** Ends the watchers and forgets all sessions. */
+  async clear(): Promise<void> {
+    await this.server.start();
+    // BullMQ never ends closing while its connection is about to come back.
+    await until(async () => {
+      const waiting = String(await this.redis.client('LIST')).match(/cmd=bzpopmin/g) ?? [];
+      return waiting.length >= this.#replicas.size;
+    });
+    await Promise.all([...this.#replicas].map((replica) => replica.stop()));
+    await this.redis.flushall();
+    await rm(join(this.folder, 'projects'), { recursive: true, force: true });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#replicas].map((replica) => replica.stop()));
+    await this.server.close();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+function quietLog(tell: (line: string) => void): Logger {
+  const log = createLog({ service: NAME, level: 'info' });
+  for (const transport of log.transports) transport.silent = true;
+  log.on('data', ({ level, message }) => tell(`${level}: ${message}`));
+  return log;
+}
