@@ -16,13 +16,13 @@ INSTALLED := node_modules/.loom-installed
 MANIFESTS := package.json .npmrc $(wildcard shared/package.json services/*/package.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check demo bench redis
+.PHONY: help up down test check demo bench phoenix collector containers install uninstall redis
 
 help: ## List the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || sed -n 's/^\([a-z]*\):.*## /make \1  /p' Makefile
 
 up: $(INSTALLED) $(if $(REDIS_URL),,redis) ## Run Redis and all services in the foreground; Ctrl-C drains
-	@exec node deploy/up.ts $(ARGS)
+	@exec node deploy/up.ts $(if $(WATCHERS),--scale transcript-watcher=$(WATCHERS)) $(ARGS)
 
 down: $(INSTALLED) ## End what `make up` runs elsewhere or left behind
 	@exec node deploy/down.ts $(ARGS)
@@ -36,8 +36,26 @@ check: $(INSTALLED) ## Types, lint, format, unused code
 demo: $(INSTALLED) redis ## Show a canned conversation through the whole stack; no key needed
 	@exec node deploy/demo/main.ts $(ARGS)
 
-bench: $(INSTALLED) redis ## Measure what Loom adds to a request
-	@exec node deploy/bench/main.ts $(ARGS)
+bench: $(INSTALLED) redis ## Measure what Loom adds to a request, and how fast it reads transcripts
+	@node deploy/bench/main.ts $(ARGS)
+	@node deploy/bench/transcripts.ts $(ARGS)
+
+phoenix: $(INSTALLED) redis ## Show a conversation in a real Phoenix and check what it shows
+	@exec node deploy/phoenix.ts $(ARGS)
+
+collector: $(INSTALLED) redis ## Send a conversation through a real OpenTelemetry Collector; say what went where
+	@exec node deploy/collector.ts $(ARGS)
+
+containers: $(INSTALLED) ## Build every image, run the compose stack, scale it, swap a rewriter; needs Docker or Podman
+	@exec node deploy/container-check.ts $(ARGS)
+
+PREFIX ?= /usr/local
+
+install: $(INSTALLED) redis ## Run Loom as systemd services from now on, without Docker
+	@exec node deploy/install.ts --prefix '$(PREFIX)' --destdir '$(DESTDIR)'
+
+uninstall: $(INSTALLED) ## Undo make install; PURGE=1 also removes settings and data
+	@exec node deploy/uninstall.ts --prefix '$(PREFIX)' --destdir '$(DESTDIR)' $(if $(PURGE),--purge)
 
 redis:
 	@command -v redis-server >/dev/null || sh deploy/redis/install.sh

@@ -4,17 +4,19 @@ import { ConfigError, loadConfig } from '@loom/shared/config.ts';
 import { openBoard } from './up/board.ts';
 import { PortTakenError } from './up/ports.ts';
 import { AlreadyRunningError } from './up/run-record.ts';
+import { ScaleError, scaleOut } from './up/scale.ts';
 import { findServices, ServiceFolderError } from './up/services.ts';
 import { HELP, Settings } from './up/settings.ts';
 import { runStack } from './up/stack.ts';
 
 const root = join(import.meta.dirname, '..');
-const EXPLAINED = [AlreadyRunningError, ConfigError, PortTakenError, ServiceFolderError];
+const EXPLAINED = [AlreadyRunningError, ConfigError, PortTakenError, ScaleError, ServiceFolderError];
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       help: { type: 'boolean', short: 'h' },
+      scale: { type: 'string', multiple: true, default: [] },
       services: { type: 'string', default: join(root, 'services') },
       state: { type: 'string', default: join(root, '.loom') },
     },
@@ -24,7 +26,7 @@ async function main(): Promise<void> {
     return;
   }
   const settings = loadConfig(Settings, process.env);
-  const services = findServices(resolve(values.services));
+  const services = scaleOut(findServices(resolve(values.services)), values.scale);
   const board = openBoard(['loom', 'redis', ...services.map(({ name }) => name)], process.stdout);
 
   const stop = new AbortController();

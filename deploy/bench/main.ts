@@ -9,6 +9,7 @@ import { startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { type BenchRequest, buildRequest, type Newest } from './bodies.ts';
 import { median, timeToFirstByte } from './measure.ts';
+import { openTelemetryBench } from './telemetry.ts';
 
 const HELP = `Measures what Loom adds to the first byte, against a bare express + http-proxy-middleware proxy in the same run.
 
@@ -17,6 +18,7 @@ const HELP = `Measures what Loom adds to the first byte, against a bare express 
 Both rewriters are live, every prompt of the body carries a metadata block, and everything is published to a Redis of
 its own. Three targets take turns in each round: direct, bare proxy, Loom. "Added" is the median over rounds of the
 target's median minus the direct one's; ratios are the figures to compare, milliseconds depend on the machine.
+Then what telemetry adds: two gateways alone, one of which exports its spans and logs, take turns in the same way.
 `;
 
 const root = new URL('../../', import.meta.url).pathname;
@@ -88,6 +90,8 @@ try {
     }
   }
   const outcomes = await countOutcomes();
+  say('');
+  await compareTelemetry(direct);
   say(
     `edits in this run: ${Object.entries(outcomes)
       .map(([name, count]) => `${name} ${count}`)
@@ -125,6 +129,25 @@ async function compare(targets: Record<'direct' | 'bare' | 'loom', string>, byte
   }
   agent.destroy();
   return { direct: median(addedOf.direct), bare: median(addedOf.bare), loom: median(addedOf.loom) };
+}
+
+/** What exporting spans and logs adds. */
+async function compareTelemetry(upstream: string): Promise<void> {
+  const collector = await startPrinting('deploy/bench/collector.ts');
+  const measure = await openTelemetryBench({ start, upstream, collector, folder: spool, rounds, requestsPerRound });
+  say('telemetry off and on, microseconds a request');
+  say('body      CPU off   CPU added   first byte off   first byte added');
+  for (const kilobytes of [4, 256, 1024]) {
+    const { off, on } = await measure(kilobytes * 1024);
+    const cells = [
+      `${kilobytes} KB`.padEnd(10),
+      off.cpu.toFixed(0).padEnd(10),
+      (on.cpu - off.cpu).toFixed(0).padEnd(12),
+      off.firstByte.toFixed(0).padEnd(17),
+      (on.firstByte - off.firstByte).toFixed(0),
+    ];
+    say(cells.join(''));
+  }
 }
 
 /** Each typed prompt is new and meets a new memorable, so both the question and the edit are in the figure. */

@@ -1,9 +1,11 @@
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import Anthropic from '@anthropic-ai/sdk';
 import { type DataOf, decodeEvent, type EventType, type LoomEvent } from '@loom/shared/event.ts';
-import { CANARY, formatMetadata } from '@loom/shared/metadata.ts';
+import { CANARY } from '@loom/shared/metadata.ts';
 import { type Answer, messageOf } from '@loom/shared/testing/answer.ts';
 import { ClaudeCode } from '@loom/shared/testing/claude-code/claude-code.ts';
 import type { ClientRequest } from '@loom/shared/testing/claude-code/request.ts';
@@ -11,6 +13,7 @@ import { startRedis } from '@loom/shared/testing/redis.ts';
 import { answer } from '@loom/shared/testing/reply.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { startUpstream } from '@loom/shared/testing/upstream.ts';
+import { hookOutput } from '../hook-output.ts';
 import { startLocalStack } from '../local-stack.ts';
 import { describeRequest } from './report.ts';
 import { AFTER, COMPACTION, TURNS } from './story.ts';
@@ -20,7 +23,18 @@ API, a simulated Claude Code that sends by @anthropic-ai/sdk. No key, no network
 
 usage: make demo      (or: node deploy/demo/main.ts)
 `;
-const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
+const CONSOLE = join(import.meta.dirname, '../../services/console/src/main.ts');
+/** A turn ends so long after its last answer, milliseconds: nobody types on. */
+const GRACE_MS = 100;
+const run = promisify(execFile);
+/** Whoever read what is said has left, as `head` does. */
+class ReaderLeft extends Error {
+  override name = 'ReaderLeft';
+}
+let isRead = true;
+process.stdout.on('error', () => {
+  isRead = false;
+});
 const say = (line = '') => process.stdout.write(`${line}\n`);
 
 if (process.argv.includes('--help')) {
@@ -38,29 +52,22 @@ const stack = await startLocalStack({
   upstreamUrl: upstream.url,
   state,
   line: (service, line) => say(`${service}: ${line}`),
-  environment: { LOOM_HUMAN: 'Sam' },
+  environment: { LOOM_HUMAN: 'Sam', LOOM_TURN_GRACE_MS: String(GRACE_MS) },
 });
 
 const sdk = new Anthropic({ baseURL: stack.url, apiKey: 'demo', maxRetries: 0 });
 const claude = new ClaudeCode({
   version: '2.1.330',
   hintHeaders: true,
-  hook: (prompt, session, promptId) =>
-    formatMetadata({
-      v: 1,
-      session_id: session,
-      trace_id: TRACE,
-      traceparent: `00-${TRACE}-00f067aa0ba902b7-01`,
-      ...(promptId !== undefined && { prompt_id: promptId }),
-      prompt,
-      source: 'alpha',
-    }),
+  hook: (prompt, session, promptId) => hookOutput({ prompt, session_id: session, prompt_id: promptId }),
 });
 
 let count = 0;
+let turns = 0;
 
 /** Sends one request by the SDK, lets the scripted API give this answer, and tells what happened on the way. */
 async function exchange(title: string, request: ClientRequest, scripted: Answer): Promise<void> {
+  if (!isRead) throw new ReaderLeft();
   count++;
   upstream.script = answer(scripted);
   const { body, headers } = request;
@@ -82,6 +89,18 @@ async function exchange(title: string, request: ClientRequest, scripted: Answer)
   });
   say();
   for (const line of lines) say(line);
+}
+
+/** Shows the turn that has just ended, as `loom trace` does. */
+async function showTurn(): Promise<void> {
+  turns++;
+  await until(async () => (await events('turns', 'turn.ended')).length === turns, { withinMs: 15_000 });
+  const { stdout } = await run(process.execPath, [CONSOLE, 'trace', claude.session], {
+    env: { ...process.env, REDIS_URL: redis.url, LOOM_KEY_PREFIX: 'loom' },
+  });
+  say();
+  say('the turn (loom trace):');
+  say(stdout.trimEnd().replaceAll(/^(?=.)/gm, '  '));
 }
 
 async function events<Type extends EventType>(stream: string, type: Type): Promise<LoomEvent<Type>[]> {
@@ -109,16 +128,19 @@ try {
       { text },
     );
     claude.receive(messageOf({ text }));
+    await showTurn();
   }
   const { args, summary } = COMPACTION;
   await exchange(`/compact ${args}`, claude.compact({ trigger: 'manual', args }), summary);
   claude.compacted(summary.text);
   await exchange(`“${AFTER.prompt}” after the compaction`, claude.prompt(AFTER.prompt), { text: AFTER.answer });
+  await showTurn();
 
   say();
   say('On the streams (redis-cli XRANGE loom:requests - +):');
   for (const key of (await client.keys('loom:*')).sort()) {
-    if ((await client.type(key)) !== 'stream') continue;
+    // BullMQ's own stream tells of its jobs.
+    if (key.startsWith('loom:bull:') || (await client.type(key)) !== 'stream') continue;
     const types = (await client.xrange(key, '-', '+')).map(([, fields]) => decodeEvent(fields).type);
     const counted = [...new Set(types)].map((type) => `${type} × ${types.filter((one) => one === type).length}`);
     say(`  ${key.replace(/(?<=edits:).*/, '<gateway>')}: ${counted.join(', ')}`);
@@ -127,6 +149,9 @@ try {
   say();
   say(`Requests in which metadata reached the API: ${leaked} of ${upstream.requests.length}.`);
   if (leaked > 0) process.exitCode = 1;
+} catch (error) {
+  // Nobody is there to be shown the rest.
+  if (!(error instanceof ReaderLeft)) throw error;
 } finally {
   await stack.stop();
   client.disconnect();

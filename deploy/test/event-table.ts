@@ -3,14 +3,19 @@ import type { z } from 'zod';
 
 /** Who publishes an event, and who reads it. */
 const ROUTES: Record<keyof typeof EventData, string> = {
-  'request.received': 'gateway → rewriters, anyone',
+  'request.received': 'gateway → rewriters, transcript-watcher, trace-grouper, anyone',
   'edits.proposed': 'rewriter → the gateway that asked',
-  'request.forwarded': 'gateway → intro-injector, anyone',
-  'response.completed': 'gateway → anyone',
-  'response.failed': 'gateway → intro-injector, anyone',
+  'request.forwarded': 'gateway → intro-injector, trace-grouper, anyone',
+  'response.completed': 'gateway → trace-grouper, anyone',
+  'response.failed': 'gateway → intro-injector, trace-grouper, anyone',
   'rewriter.bypassed': 'gateway → operator',
   'identity.lost': 'gateway → operator',
   'compaction.unrecognised': 'compact-rewriter → operator',
+  'exchange.captured': 'gateway → trace-grouper',
+  'transcript.line': 'transcript-watcher → trace-grouper, anyone',
+  'transcript.refused': 'transcript-watcher → operator',
+  'turn.started': 'trace-grouper → anyone',
+  'turn.ended': 'trace-grouper → anyone',
   'spool.full': 'gateway → operator',
 };
 

@@ -4,6 +4,8 @@ import { describe, expect, test } from '@jest/globals';
 import { Config as CompactConfig } from '../../services/compact-rewriter/src/config.ts';
 import { Config as GatewayConfig } from '../../services/gateway/src/config.ts';
 import { Config as IntroConfig } from '../../services/intro-injector/src/config.ts';
+import { Config as GrouperConfig } from '../../services/trace-grouper/src/config.ts';
+import { Config as WatcherConfig } from '../../services/transcript-watcher/src/config.ts';
 import { Settings } from '../up/settings.ts';
 import { eventTable } from './event-table.ts';
 
@@ -17,7 +19,7 @@ describe('the README', () => {
   });
 
   test('names every setting of every service', () => {
-    const schemas = [GatewayConfig, CompactConfig, IntroConfig, Settings];
+    const schemas = [GatewayConfig, CompactConfig, IntroConfig, GrouperConfig, WatcherConfig, Settings];
     const settings = new Set(schemas.flatMap((schema) => Object.keys(schema.shape)));
 
     const missing = [...settings].filter((name) => !readme.includes(`\`${name}\``));

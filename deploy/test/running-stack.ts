@@ -31,8 +31,8 @@ export class Ground {
   }
 
   /** Starts `make up` as a terminal does: it leads a process group, so that Ctrl-C can be given to all of it. */
-  up(environment: NodeJS.ProcessEnv = {}, services = join(import.meta.dirname, 'services')) {
-    const words = [join(DEPLOY, 'up.ts'), '--services', services, '--state', this.state];
+  up(environment: NodeJS.ProcessEnv = {}, services = join(import.meta.dirname, 'services'), ...more: string[]) {
+    const words = [join(DEPLOY, 'up.ts'), '--services', services, '--state', this.state, ...more];
     const child = spawn(process.execPath, words, { env: { ...this.environment, ...environment }, detached: true });
     this.#ups.push(child);
     let output = '';

@@ -78,6 +78,29 @@ describe('make up', () => {
     reader.disconnect();
   });
 
+  test('runs as many processes of a service as it is told', async () => {
+    const up = ground.up({}, undefined, '--scale', 'worker=3');
+    await up.ready();
+    await until(() => up.lines().filter((line) => line.includes('worker uses redis')).length === 3);
+
+    expect(ground.processes().map(({ name }) => name)).toEqual([
+      'redis',
+      'gateway',
+      'worker-1',
+      'worker-2',
+      'worker-3',
+    ]);
+    expect(up.lines().some((line) => line.startsWith('worker-3 │ worker uses redis'))).toBe(true);
+  });
+
+  test('says what it cannot scale, and starts nothing', async () => {
+    const up = ground.up({}, undefined, '--scale', 'writer=3');
+
+    expect(await up.exited).toBe(1);
+    expect(up.lines()).toEqual(['there is no service writer to scale']);
+    expect(findRun(ground.state)).toBeUndefined();
+  });
+
   test('starts a service again that was killed', async () => {
     const up = ground.up();
     await up.ready();

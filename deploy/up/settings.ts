@@ -18,10 +18,11 @@ export type Settings = z.infer<typeof Settings>;
 
 export const HELP = `Starts Redis and every service of services/ in the foreground; Ctrl-C drains and ends them.
 
-usage: make up        (or: node deploy/up.ts [--services <folder>] [--state <folder>])
+usage: make up        (or: node deploy/up.ts [--services <folder>] [--state <folder>] [--scale <service>=<count>])
 
   --services <folder>  where the services are              services
   --state <folder>     Redis data, spool, running pids     .loom
+  --scale <s>=<n>      so many processes of a service      1
 
   LOOM_PORT            where Claude Code connects          8080
   LOOM_HOST            on this address                     127.0.0.1
@@ -32,6 +33,7 @@ usage: make up        (or: node deploy/up.ts [--services <folder>] [--state <fol
 
 Other settings are the services' own: see services/*/README.md.
 example: LOOM_PORT=9090 make up
+         WATCHERS=3 make up          --scale transcript-watcher=3
 `;
 
 /** The private Redis of `make up`, or the one that the settings name. */

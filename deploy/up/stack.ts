@@ -6,7 +6,7 @@ import { requireFreePorts } from './ports.ts';
 import { gatewayIsReady, RedisUnreachableError, redisAnswers } from './readiness.ts';
 import { readEvents } from './responses.ts';
 import { endLeftovers, RunRecord } from './run-record.ts';
-import type { Service } from './services.ts';
+import type { Replica } from './scale.ts';
 import { redisUrl, type Settings, serviceEnvironment } from './settings.ts';
 import { type Program, type Supervised, supervise, type Watcher } from './supervisor.ts';
 import { formatTurn } from './turn-line.ts';
@@ -15,7 +15,7 @@ import { foldTurns, NO_TURNS } from './turns.ts';
 /** What to run, and where. */
 export interface Stack {
   settings: Settings;
-  services: Service[];
+  services: Replica[];
   /** Folder of Redis' data, the spool and the record of what runs. */
   state: string;
   environment: NodeJS.ProcessEnv;
@@ -63,8 +63,8 @@ export async function runStack(stack: Stack, stop: AbortSignal): Promise<void> {
       // Requests are forwarded without Redis, too; what it will miss waits in the spool.
       say(`${error.message}; until it does, requests go out without edits`);
     });
-    for (const { name, folder, command } of services) {
-      const env = serviceEnvironment(settings, name, { environment, state, cwd: process.cwd() });
+    for (const { name, service, folder, command } of services) {
+      const env = serviceEnvironment(settings, service, { environment, state, cwd: process.cwd() });
       running.push(supervise({ name, folder, command: withThisNode(command), environment: env }, watcher));
     }
     await Promise.all([announceReady(settings, say, stop), showTurns(settings, say, stop), aborted(stop)]);
@@ -72,7 +72,7 @@ export async function runStack(stack: Stack, stop: AbortSignal): Promise<void> {
     if (!stop.aborted) throw error;
   } finally {
     if (running.length > 0) say('draining');
-    await Promise.all(running.filter(({ name }) => name !== 'redis').map((service) => service.stop(GRACE_MS)));
+    await Promise.all(running.filter(({ name }) => name !== 'redis').map((program) => program.stop(GRACE_MS)));
     await running.find(({ name }) => name === 'redis')?.stop(GRACE_MS);
     record.close();
     process.off('exit', killAll);

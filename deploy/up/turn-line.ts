@@ -1,3 +1,4 @@
+import { cacheShare, counted, seconds, tally, tokensInOut } from '@loom/shared/figures.ts';
 import type { Turn } from './turns.ts';
 
 /**
@@ -24,10 +25,10 @@ export function formatTurn({ session, profile, model, calls, end }: Turn): strin
     [session.slice(0, 8) || 'no session', profile, model ?? 'unknown model'].join(' '),
     counted(calls.length, 'call'),
     ...(tools.length > 0 ? [tally(tools)] : []),
-    `${compact(read)} in, ${compact(written)} out`,
-    ...(read > 0 ? [`cache ${Math.round((cached / read) * 100)} %`] : []),
+    tokensInOut(read, written),
+    ...cacheShare(cached, read),
     ...editsOf(calls),
-    `${seconds(responses).toFixed(1)} s`,
+    seconds(durationOf(responses)),
     ...(end === 'end_turn' ? [] : [end]),
   ].join(' · ');
 }
@@ -43,23 +44,10 @@ function editsOf(calls: Turn['calls']): string[] {
   ];
 }
 
-/** From the first call's start to the last one's end; what the user waited for, tools included. */
-function seconds(responses: NonNullable<Turn['calls'][number]['response']>[]): number {
+/** From the first call's start to the last one's end, milliseconds; what the user waited for, tools included. */
+function durationOf(responses: NonNullable<Turn['calls'][number]['response']>[]): number {
   if (responses.length === 0) return 0;
   const ends = responses.map(({ time }) => Date.parse(time));
   const starts = responses.map(({ data }, at) => (ends[at] as number) - data.durationMs);
-  return (Math.max(...ends) - Math.min(...starts)) / 1_000;
-}
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
-}
-
-function tally(names: string[]): string {
-  const counts = Map.groupBy(names, (name) => name);
-  return [...counts].map(([name, { length }]) => (length === 1 ? name : `${name} ×${length}`)).join(', ');
-}
-
-function compact(tokens: number): string {
-  return tokens < 1_000 ? String(tokens) : `${(tokens / 1_000).toFixed(1)}k`;
+  return Math.max(...ends) - Math.min(...starts);
 }

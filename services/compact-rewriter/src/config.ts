@@ -21,6 +21,8 @@ Settings are environment variables:
   LOOM_COMPACT_HOLD_MS  how long a request waits for this service at most, milliseconds (10000, at most 30000)
   LOOM_HUMAN            who the personas work with, where profile.yaml does not say (my human)
   REDIS_URL             redis://127.0.0.1:6379
+  REDIS_USERNAME        of the user that this service is there (unset)
+  REDIS_PASSWORD_FILE   holds that user's password (unset)
   LOOM_KEY_PREFIX       loom
   LOG_LEVEL             error, warn, info or debug (info)
   LOOM_LOG_FORMAT       json or pretty (json)

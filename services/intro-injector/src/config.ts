@@ -22,6 +22,8 @@ Settings are environment variables:
   LOOM_INTRO_BUDGET_TOKENS  the most that one block may cost, tokens of 3.5 bytes (1000, at least 50)
   LOOM_INTRO_TAG            the block's tag (subvox)
   REDIS_URL                 redis://127.0.0.1:6379
+  REDIS_USERNAME            of the user that this service is there (unset)
+  REDIS_PASSWORD_FILE       holds that user's password (unset)
   LOOM_KEY_PREFIX           loom
   LOG_LEVEL                 error, warn, info or debug (info); debug tells hits and misses
   LOOM_LOG_FORMAT           json or pretty (json)
