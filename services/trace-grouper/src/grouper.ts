@@ -1,5 +1,6 @@
 import { type Logger, type Service, type Streams, startService, untraced } from '@loom/shared';
 import type { z } from 'zod';
+import { backlogRead } from './adapters/backlog.ts';
 import { Gateways } from './adapters/gateways.ts';
 import type { SpanExporter } from './adapters/span-exporter.ts';
 import { TurnExports } from './adapters/turn-exports.ts';
@@ -55,6 +56,7 @@ export function openGrouper({ config, streams, exporter, log, prices, replica }:
   const gateways = new Gateways(streams);
   const finish = new Finish({ streams, store, gateways, timer, exports, exporter, counters, log, limits, render });
   let service: Service | undefined;
+  const stopping = new AbortController();
 
   return {
     counters,
@@ -75,10 +77,14 @@ export function openGrouper({ config, streams, exporter, log, prices, replica }:
           'transcript.line': (event) => untraced(() => group.takeLine(event).then(() => [])),
         },
       });
-      timer.start((turn) => finish.judge(turn));
+      // Not in the way of the start: whoever waits for that wants what comes from now on to be read.
+      void backlogRead({ streams, log, group: NAME, signal: stopping.signal }).then(() => {
+        if (!stopping.signal.aborted) timer.start((turn) => finish.judge(turn));
+      });
       exports.start((turn) => finish.send(turn));
     },
     async stop() {
+      stopping.abort();
       // First those who set alarms.
       await service?.stop();
       await Promise.all([timer.close(), exports.close()]);

@@ -68,6 +68,26 @@ describe('the grouper', () => {
     expect((await bed.events('turn.started')).length).toBe(1);
   });
 
+  test('reads what came while there was none before it takes silence for an end', async () => {
+    const shortly = { LOOM_TURN_IDLE_MS: '1000', LOOM_TURN_TOOL_IDLE_MS: '1000' };
+    const first = await bed.start(shortly);
+    const [asked, answered] = turn(1);
+    await bed.publish(...asked);
+    await bed.taken();
+    await bed.stop(first);
+    const stoppedAt = performance.now();
+    await until(() => performance.now() - stoppedAt > 1_500);
+    const others = Array.from({ length: 200 }, (_, at) => turn(at + 2)[1]);
+    await bed.publish(...others.flat(), ...answered);
+
+    await bed.start(shortly);
+
+    const ended = (await bed.ended(201)).filter(({ subject }) => subject === 's1');
+    expect(ended.map(({ data }) => [data.calls.main, data.endReason, data.answer])).toEqual([
+      [2, 'end_turn', 'Mended 1.'],
+    ]);
+  });
+
   test('loses nothing when Redis is killed in the middle of a turn, and when it comes back', async () => {
     await bed.start();
     const [asked, answered] = turn(1);
