@@ -7,10 +7,16 @@ export interface Reply {
   status: number;
   /** As written on the wire: case, order and repetitions are kept. */
   headers: [name: string, value: string][];
-  chunks: (Buffer | { waitMs: number })[];
+  chunks: (Buffer | { waitMs: number } | Gate)[];
   /** Instead of a proper end. `reset`: the connection is reset; `silence`: it stays open and nothing more comes. */
   cutAfter?: 'reset' | 'silence' | undefined;
 }
+
+/**
+ * Asked when its turn comes: what stands behind it goes out once it has resolved, and never when the client leaves
+ * before. A test orders by it what client and upstream do.
+ */
+export type Gate = () => Promise<unknown>;
 
 export interface Delivery {
   /** The pause between two chunks. */

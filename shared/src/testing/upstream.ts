@@ -160,6 +160,7 @@ async function reply(
   response: ServerResponse,
 ): Promise<void> {
   const closed = new AbortController();
+  const left = new Promise<void>((resolve) => closed.signal.addEventListener('abort', () => resolve()));
   response.once('close', () => closed.abort());
   response.sendDate = false;
 
@@ -170,6 +171,8 @@ async function reply(
     if (Buffer.isBuffer(chunk)) {
       writeHead();
       await new Promise<void>((resolve) => response.write(chunk, () => resolve()));
+    } else if (typeof chunk === 'function') {
+      await Promise.race([chunk(), left]);
     } else {
       // Only the client's leaving ends a pause early, and the next line ends the reply then.
       await sleep(chunk.waitMs, undefined, { signal: closed.signal }).catch(() => {});

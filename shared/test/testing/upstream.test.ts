@@ -118,6 +118,34 @@ describe('startUpstream', () => {
     expect([response.status, request?.outcome, timers()]).toEqual([200, 'client_closed', before]);
   });
 
+  test('sends what stands behind a gate once it opens', async () => {
+    const gate = Promise.withResolvers<void>();
+    upstream.script = () => raw({ chunks: [Buffer.from('a'), () => gate.promise, Buffer.from('b')] });
+    const { body } = await post('{}');
+    const reader = (body as ReadableStream<Uint8Array>).getReader();
+
+    const before = await reader.read();
+    gate.resolve();
+    const after = await reader.read();
+
+    expect([before.value, after.value]).toEqual([Uint8Array.of(0x61), Uint8Array.of(0x62)]);
+  });
+
+  test('sends nothing more when the client leaves before a gate opens', async () => {
+    const gate = Promise.withResolvers<void>();
+    upstream.script = () => raw({ chunks: [Buffer.from('a'), () => gate.promise], cutAfter: 'reset' });
+    const controller = new AbortController();
+    await post('{}', { signal: controller.signal });
+
+    controller.abort();
+
+    const [request] = await upstream.waitFor(1);
+    await request?.closedByClient;
+    gate.resolve();
+    await new Promise(setImmediate);
+    expect(request?.outcome).toBe('client_closed');
+  });
+
   test('sends the head as soon as there is a chunk, even an empty one', async () => {
     upstream.script = () => raw({ status: 202, chunks: [Buffer.alloc(0)], cutAfter: 'silence' });
 
