@@ -64,6 +64,7 @@ redis:
 # a lock file that lacks optional packages of other platforms, and a registry need not have those.
 $(INSTALLED): deploy/package-lock.json $(MANIFESTS) | $(node)
 	@command -v npm >/dev/null || { echo 'npm is missing: install Node 24 (or any Node with npm) and run make again' >&2; exit 1; }
+	@echo 'installing packages: a minute or two, the first time' >&2
 	@cp deploy/package-lock.json package-lock.json
 	@npm install --no-progress --loglevel=error >/dev/null
 	@touch $@
@@ -71,4 +72,5 @@ $(INSTALLED): deploy/package-lock.json $(MANIFESTS) | $(node)
 $(NODE_BIN)/node:
 	@case $(ARCH) in x64|arm64) ;; *) echo 'Loom needs a 64-bit system (x86_64 or aarch64), this one is $(ARCH); on a Raspberry Pi install the 64-bit OS' >&2; exit 1 ;; esac
 	@command -v npm >/dev/null || { echo 'Node 22.18 or later is missing, and so is npm to fetch it: install Node 24, or the package npm, and run make again' >&2; exit 1; }
+	@echo 'fetching Node 24 into .tools/' >&2
 	@npm install --prefix .tools --no-save --no-package-lock --no-progress --loglevel=error node-linux-$(ARCH)@24 >/dev/null
