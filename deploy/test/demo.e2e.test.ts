@@ -30,7 +30,7 @@ describe('make demo', () => {
     expect(stdout).toContain('loom:turns: turn.started × 4, turn.ended × 4');
     expect(stdout).toContain('loom:responses: request.forwarded × 8, response.completed × 8');
     expect(stdout).toContain('Requests in which metadata reached the API: 0 of 8.');
-  }, 70_000);
+  });
 
   test('ends all that it has started when nobody reads on', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'loom-unread-'));
@@ -47,5 +47,5 @@ describe('make demo', () => {
     // Redis and the services had their folders there.
     expect([code, await readdir(folder)]).toEqual([0, []]);
     await rm(folder, { recursive: true });
-  }, 70_000);
+  });
 });

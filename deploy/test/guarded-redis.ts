@@ -54,7 +54,7 @@ export async function startGuardedRedis(prefix = 'loom'): Promise<GuardedRedis> 
   });
 
   const tester = connect(`redis://tester:tester@127.0.0.1:${port}`);
-  await until(async () => (await tester.ping()) === 'PONG', { withinMs: 10_000 });
+  await until(async () => (await tester.ping()) === 'PONG');
   return {
     users,
     tester,

@@ -46,10 +46,7 @@ export class Ground {
       exited,
       lines: () => output.split('\n').filter((line) => line !== ''),
       /** The gateway answers, and the worker has come to its first line. */
-      ready: () =>
-        until(() => output.includes('Each turn is one line here') && output.includes('worker uses redis'), {
-          withinMs: 15_000,
-        }),
+      ready: () => until(() => output.includes('Each turn is one line here') && output.includes('worker uses redis')),
       ctrlC: () => process.kill(-(child.pid as number), 'SIGINT'),
       kill: () => process.kill(child.pid as number, 'SIGKILL'),
     };

@@ -108,7 +108,7 @@ describe('make up', () => {
 
     process.kill(worker.pid, 'SIGKILL');
 
-    await until(() => ![undefined, worker.pid].includes(ground.find('worker')?.pid), { withinMs: 10_000 });
+    await until(() => ![undefined, worker.pid].includes(ground.find('worker')?.pid));
     expect(up.lines()).toContain('worker  │ ended by itself (SIGKILL), starts again in 1 s');
   });
 
@@ -121,7 +121,7 @@ describe('make up', () => {
       "process.on('SIGTERM', () => {}); process.stdout.write('deaf\\n'); setInterval(() => {}, 1000);",
     );
     const up = ground.up({}, services);
-    await until(() => up.lines().includes('deaf  │ deaf'), { withinMs: 10_000 });
+    await until(() => up.lines().includes('deaf  │ deaf'));
     const processes = ground.processes();
 
     up.ctrlC();

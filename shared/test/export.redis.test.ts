@@ -33,7 +33,7 @@ async function handleOne(environment: Record<string, string>): Promise<string> {
   const sealed = bed.streams.seal(spoolFull(1), contextOf(`00-${TRACE}-00f067aa0ba902b7-00`));
   await bed.streams.append([sealed]);
   tallying = startTally({ REDIS_URL: server.url, LOOM_KEY_PREFIX: bed.prefix, TALLY_REPLICA: 't1', ...environment });
-  await until(async () => (await bed.redis.xlen(bed.streams.key('alerts'))) === 2, { withinMs: 10_000 });
+  await until(async () => (await bed.redis.xlen(bed.streams.key('alerts'))) === 2);
   await tallying.end('SIGTERM');
   return sealed.event.traceparent;
 }
@@ -85,7 +85,7 @@ describe('a service with an endpoint', () => {
     await bed.publish(spoolFull(1));
     const settings = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, TALLY_REPLICA: 't1', TALLY_MODE: 'silent' };
     tallying = startTally({ REDIS_URL: server.url, LOOM_KEY_PREFIX: bed.prefix, ...settings });
-    await until(() => tallying?.lines().some(({ message }) => message === 'tallied'), { withinMs: 10_000 });
+    await until(() => tallying?.lines().some(({ message }) => message === 'tallied'));
     await tallying.end('SIGTERM');
 
     expect(await bed.pending('alerts', 'tally')).toBe(0);
@@ -132,12 +132,10 @@ describe('a service that exports nothing', () => {
 describe('a service whose collector is away', () => {
   test('drains all the same', async () => {
     await collector.close();
-    const began = performance.now();
 
     await handleOne({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
 
     expect(tallying?.child.exitCode).toBe(0);
-    expect(performance.now() - began).toBeLessThan(9_000);
     collector = await startOtlpReceiver();
   });
 });

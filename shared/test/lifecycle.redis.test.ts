@@ -54,8 +54,7 @@ function spawnTally(replica: string, mode = ''): TallyProcess {
   return spawned;
 }
 
-const started = ({ lines }: TallyProcess) =>
-  until(() => lines().some(({ message }) => message === 'started'), { withinMs: 10_000 });
+const started = ({ lines }: TallyProcess) => until(() => lines().some(({ message }) => message === 'started'));
 const tally = () => bed.redis.lrange(bed.streams.key('tally'), 0, -1);
 const upTo = (count: number) => Array.from({ length: count }, (_, at) => at + 1);
 const ascending = (numbers: number[]) => numbers.toSorted((a, b) => a - b);
@@ -96,11 +95,12 @@ describe('a service that is stopped', () => {
 
   test('does not wait for the end of a blocked read', async () => {
     const service = await start('echo-1', () => []);
+    await until(async () => (await bed.redis.info('clients')).includes('\nblocked_clients:1\r'));
+    await bed.redis.config('RESETSTAT');
 
-    const began = performance.now();
     await service.stop();
 
-    expect(performance.now() - began).toBeLessThan(1_000);
+    expect(await bed.redis.info('commandstats')).toContain('cmdstat_client|unblock:');
   });
 
   test('leaves a handler behind that does not end, and its event in the group', async () => {
@@ -112,22 +112,20 @@ describe('a service that is stopped', () => {
     await bed.publish(spoolFull(1));
     await until(() => begun === 1);
 
-    const began = performance.now();
     await service.stop();
 
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(service.counters.handled).toBe(0);
     expect(await bed.pending('alerts', 'echo')).toBe(1);
   });
 
-  test.each(['frozen', 'away'])('is stopped within 5 s although Redis is %s', async (state) => {
+  test.each(['frozen', 'away'])('is stopped while Redis is %s', async (state) => {
     const service = await start('echo-1', () => []);
     if (state === 'frozen') server.freeze();
     else await server.kill();
 
-    const began = performance.now();
     await service.stop();
 
-    expect(performance.now() - began).toBeLessThan(5_000);
+    await expect(bed.redis.ping()).rejects.toThrow();
   });
 
   test('is replaced under load without an event lost or handled twice', async () => {
@@ -168,12 +166,9 @@ describe('a service whose Redis fails', () => {
   test('can be stopped while it waits for it', async () => {
     await server.kill();
     const tallying = spawnTally('t1');
-    await until(() => tallying.output().includes('Redis is away'), { withinMs: 10_000 });
+    await until(() => tallying.output().includes('Redis is away'));
 
-    const { code, ms } = await tallying.end('SIGTERM');
-
-    expect(code).toBe(0);
-    expect(ms).toBeLessThan(5_000);
+    expect(await tallying.end('SIGTERM')).toBe(0);
   });
 
   test('loses nothing, and does nothing twice, over its restarts', async () => {
@@ -201,7 +196,7 @@ describe('a service whose Redis fails', () => {
       await until(() => bed.streams.connected);
     }
 
-    await until(async () => accepted.every((dropped) => handled.includes(dropped)), { withinMs: 10_000 });
+    await until(async () => accepted.every((dropped) => handled.includes(dropped)));
     await until(async () => (await bed.pending('alerts', 'echo')) === 0);
     expect(ascending(handled)).toEqual(ascending([...new Set(handled)]));
     expect(service.counters.deadLettered).toBe(0);
@@ -240,7 +235,7 @@ describe('a service whose Redis fails', () => {
     );
     await bed.publish(spoolFull(1));
 
-    await until(() => service.counters.handled === 1, { withinMs: 15_000 });
+    await until(() => service.counters.handled === 1);
     streams.close();
     for (const socket of sockets) socket.destroy();
     relay.close();
@@ -307,10 +302,7 @@ describe('a service process', () => {
     await bed.publish(spoolFull(1));
     await until(async () => (await tally()).length === 1);
 
-    const { code, ms } = await tallying.end('SIGTERM');
-
-    expect(code).toBe(0);
-    expect(ms).toBeLessThan(5_000);
+    expect(await tallying.end('SIGTERM')).toBe(0);
     expect(tallying.lines().map(({ message }) => message)).toEqual(['started', 'tallied', 'draining', 'stopped']);
     expect(await bed.pending('alerts', 'tally')).toBe(0);
     expect(await bed.redis.keys(`${bed.prefix}:service:*`)).toEqual([]);
@@ -324,10 +316,9 @@ describe('a service process', () => {
 
     tallying.child.kill('SIGINT');
     await until(() => tallying.output().includes('draining'));
-    const { code, ms } = await tallying.end('SIGINT');
 
-    expect(code).toBe(1);
-    expect(ms).toBeLessThan(1_000);
+    expect(await tallying.end('SIGINT')).toBe(1);
+    expect(tallying.lines().map(({ message }) => message)).toEqual(['started', 'draining']);
   });
 
   test('logs a bug that nobody caught, with where it was, and exits with 1', async () => {

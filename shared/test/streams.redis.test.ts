@@ -94,6 +94,10 @@ describe('publish', () => {
   });
 });
 
+/** What ioredis says when it neither sends nor queues a command: nothing was waited for. */
+const AT_ONCE =
+  /^expected Redis to take 1 entries, got Stream isn't writeable and enableOfflineQueue options is false$/;
+
 describe('a Redis that does not take events', () => {
   test('that is away refuses at once, and takes them again when it is back', async () => {
     let ready = 0;
@@ -103,11 +107,10 @@ describe('a Redis that does not take events', () => {
     await server.kill();
     await until(() => !bed.streams.connected);
 
-    const began = performance.now();
     const error = await refusal(bed.publish(spoolFull(1)));
 
-    expect(performance.now() - began).toBeLessThan(200);
     expect(error).toBeInstanceOf(AppendError);
+    expect(error?.message).toMatch(AT_ONCE);
     expect(error?.refused.map(({ key }) => key)).toEqual([bed.streams.key('alerts')]);
 
     await server.start();
@@ -116,18 +119,14 @@ describe('a Redis that does not take events', () => {
     expect((await bed.entries('alerts')).map(({ data }) => data)).toEqual(['{"gateway":"g1","dropped":2}']);
   });
 
-  test('that is frozen refuses within 1.2 s, and at once after its connection was given up', async () => {
+  test('that is frozen refuses before its connection is given up, and at once afterwards', async () => {
     server.freeze();
     try {
-      const began = performance.now();
       const error = await refusal(bed.publish(spoolFull(1)));
       expect(error?.message).toBe('expected Redis to take 1 entries, got Command timed out');
-      expect(performance.now() - began).toBeLessThan(1_200);
 
       await until(() => !bed.streams.connected);
-      const again = performance.now();
-      expect(await refusal(bed.publish(spoolFull(2)))).toBeInstanceOf(AppendError);
-      expect(performance.now() - again).toBeLessThan(100);
+      expect((await refusal(bed.publish(spoolFull(2))))?.message).toMatch(AT_ONCE);
     } finally {
       server.thaw();
     }

@@ -55,7 +55,7 @@ describe('compact-rewriter, as a process', () => {
     const child = run();
     child.stdout.resume();
     child.stderr.resume();
-    await until(() => redis.exists('t:rewriter:compact-rewriter'), { withinMs: 15_000 });
+    await until(() => redis.exists('t:rewriter:compact-rewriter'));
 
     expect(await declared()).toMatchObject({
       name: 'compact-rewriter',
@@ -99,7 +99,7 @@ describe('compact-rewriter, as a process', () => {
 
     await mkdir(join(prompts, 'iota'));
     await cp(ALPHA, join(prompts, 'iota'), { recursive: true });
-    await until(async () => (await declared())?.profiles.join() === 'alpha,iota', { withinMs: 10_000 });
+    await until(async () => (await declared())?.profiles.join() === 'alpha,iota');
 
     const exited = once(child, 'exit');
     child.kill('SIGTERM');

@@ -227,7 +227,7 @@ describe('loom claude', () => {
 
   test('passes a signal on, and ends as the client does', async () => {
     const loom = startClaude(['wait']);
-    await until(() => loom.lines().includes('ready'), { withinMs: 10_000 });
+    await until(() => loom.lines().includes('ready'));
 
     loom.child.kill('SIGTERM');
 

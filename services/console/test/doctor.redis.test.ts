@@ -45,8 +45,8 @@ beforeAll(async () => {
       (response) => response.ok,
       () => false,
     );
-  await until(isReady, { withinMs: 10_000 });
-  await until(async () => (await redis.keys('t:service:gateway:*')).length > 0, { withinMs: 10_000 });
+  await until(isReady);
+  await until(async () => (await redis.keys('t:service:gateway:*')).length > 0);
 });
 afterAll(async () => {
   killAll();

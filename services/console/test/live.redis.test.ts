@@ -27,7 +27,7 @@ async function startWatching(...words: string[]) {
   const blocked = async () => (await bus.redis.client('LIST')) as string;
   const before = [...(await blocked()).matchAll(/cmd=xread/g)].length;
   const loom = start(words, bus.environment);
-  await until(async () => [...(await blocked()).matchAll(/cmd=xread/g)].length > before, { withinMs: 10_000 });
+  await until(async () => [...(await blocked()).matchAll(/cmd=xread/g)].length > before);
   return loom;
 }
 
@@ -94,7 +94,7 @@ describe('loom events', () => {
     await bus.publish(draft(event('response.completed', responseCompleted())), line('one'));
     await bus.publish(draft(event('spool.full', { gateway: 'g1', dropped: 1 })));
     const loom = start(['events', '--all'], bus.environment);
-    await until(() => loom.lines().length === 3, { withinMs: 10_000 });
+    await until(() => loom.lines().length === 3);
 
     await bus.publish({ ...draft(event('edits.proposed', proposed)), stream: 't:edits:g2' });
 
@@ -121,7 +121,7 @@ describe('loom events', () => {
 
   test('waits for the edit streams of gateways that are not there yet', async () => {
     const loom = start(['events', 'edits'], bus.environment);
-    await until(async () => ((await bus.redis.client('LIST')) as string).includes('cmd=scan'), { withinMs: 10_000 });
+    await until(async () => ((await bus.redis.client('LIST')) as string).includes('cmd=scan'));
 
     await bus.publish({ ...draft(event('edits.proposed', proposed)), stream: 't:edits:g2' });
 
@@ -141,7 +141,7 @@ describe('loom events', () => {
   test('ends quietly when the reader of the pipe has seen enough', async () => {
     await bus.publish(line('one'), line('two'));
     const loom = start(['events', '--all'], bus.environment);
-    await until(() => loom.lines().length === 2, { withinMs: 10_000 });
+    await until(() => loom.lines().length === 2);
 
     loom.child.stdout?.destroy();
     await bus.publish(line('three'));
@@ -176,7 +176,7 @@ describe('loom tail', () => {
   test('goes on where it was when Redis comes back, and says so', async () => {
     const loom = await startWatching('tail');
     await bus.server.stop();
-    await until(() => loom.stderr().includes('away'), { withinMs: 10_000 });
+    await until(() => loom.stderr().includes('away'));
     await bus.server.start();
     await until(() => bus.streams.connected);
 

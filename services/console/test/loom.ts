@@ -46,7 +46,7 @@ export async function run(words: string[], environment: NodeJS.ProcessEnv = {}, 
 
 /** Waits until a command has printed so many lines, ends it as Ctrl-C does, and returns them and its exit code. */
 export async function watch(loom: Running, count: number): Promise<{ code: number | null; lines: string[] }> {
-  await until(() => loom.lines().length >= count, { withinMs: 10_000 }).catch((error) => {
+  await until(() => loom.lines().length >= count).catch((error) => {
     throw new Error(`${error.message}; printed ${JSON.stringify(loom.lines())}, ${loom.stderr()}`);
   });
   loom.child.kill('SIGINT');

@@ -41,7 +41,7 @@ describe('loom in a terminal', () => {
   test('is as wide as the terminal, in colours, and ends quietly with Ctrl-C', async () => {
     await bus.publish(draft(event('transcript.line', transcriptLine({ text: 'x'.repeat(200) }))));
     const loom = inTerminal(60, 'transcripts --all');
-    await until(() => loom.output().includes('\n'), { withinMs: 10_000 });
+    await until(() => loom.output().includes('\n'));
 
     loom.type(CTRL_C);
 
@@ -53,7 +53,7 @@ describe('loom in a terminal', () => {
 
   test('has no colours with NO_COLOR', async () => {
     const loom = inTerminal(40, 'transcripts --all', { NO_COLOR: '1' });
-    await until(() => loom.output().includes('\n'), { withinMs: 10_000 });
+    await until(() => loom.output().includes('\n'));
 
     loom.type(CTRL_C);
 
@@ -63,7 +63,7 @@ describe('loom in a terminal', () => {
 
   test('draws the status anew', async () => {
     const loom = inTerminal(80, 'status --watch');
-    await until(() => loom.output().split('Redis holds').length === 3, { withinMs: 10_000 });
+    await until(() => loom.output().split('Redis holds').length === 3);
 
     loom.type(CTRL_C);
 
@@ -80,7 +80,7 @@ describe('loom in a terminal', () => {
     const origin = { key: 't:tea', id: '1-0', fields: ['a', 'b'], deliveries: 5 };
     await bus.streams.append([deadLetter('t:dead-letters', origin, 'cook', 'too hot')]);
     const loom = inTerminal(80, 'dead-letters drop --all');
-    await until(() => loom.output().includes('Drop 1 dead letter for good? [y/N] '), { withinMs: 10_000 });
+    await until(() => loom.output().includes('Drop 1 dead letter for good? [y/N] '));
 
     loom.type(reply);
 
@@ -95,7 +95,7 @@ describe('loom in a terminal', () => {
   ])('asks before it changes the settings: %j', async (reply, isChanged) => {
     const home = openHome();
     const loom = inTerminal(80, 'connect', { HOME: home.folder });
-    await until(() => loom.output().includes('[y/N] '), { withinMs: 10_000 });
+    await until(() => loom.output().includes('[y/N] '));
 
     loom.type(reply);
 
@@ -108,7 +108,7 @@ describe('loom in a terminal', () => {
   test('writes nothing over what somebody else wrote while it asked', async () => {
     const home = openHome();
     const loom = inTerminal(80, 'connect', { HOME: home.folder });
-    await until(() => loom.output().includes('[y/N] '), { withinMs: 10_000 });
+    await until(() => loom.output().includes('[y/N] '));
     home.write('.claude/settings.json', '{"model": "opus"}');
 
     loom.type('y\r');

@@ -66,13 +66,13 @@ export async function startHarness(
     },
     /** Waits until a stream has this many events of a type. */
     async eventsWhen<Type extends EventType>(stream: string, type: Type, count: number): Promise<LoomEvent<Type>[]> {
-      await until(async () => (await this.events(stream, type)).length >= count, { withinMs: 5_000 });
+      await until(async () => (await this.events(stream, type)).length >= count);
       return this.events(stream, type);
     },
     /** Waits for a session's first event of a type. */
     async eventOf<Type extends EventType>(stream: string, type: Type, session: string): Promise<LoomEvent<Type>> {
       const find = async () => (await this.events(stream, type)).find(({ subject }) => subject === session);
-      await until(find, { withinMs: 5_000 });
+      await until(find);
       return (await find()) as LoomEvent<Type>;
     },
     /** The value of a counter at `/metrics`, over all series that have these labels; 0 while it was never counted. */

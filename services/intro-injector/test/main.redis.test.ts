@@ -25,7 +25,7 @@ function run(...args: string[]): ChildProcess {
 async function start(): Promise<ChildProcess> {
   const child = run();
   child.stdout?.resume();
-  await until(() => redis.exists('t:rewriter:intro-injector'), { withinMs: 15_000 });
+  await until(() => redis.exists('t:rewriter:intro-injector'));
   return child;
 }
 

@@ -208,7 +208,7 @@ describe('the hook', () => {
 
     runHook(INPUT, { LOOM_HOOK_OTLP_ENDPOINT: await listen(server) });
 
-    await until(() => held[0]?.readyState === 'closed' || held[0]?.readableEnded, { withinMs: 12_000 });
+    await until(() => held[0]?.readyState === 'closed' || held[0]?.readableEnded);
     held[0]?.destroy();
   });
 });

@@ -127,23 +127,20 @@ export async function openBed(server: RedisServer, collector: Collector) {
     },
     /** Waits until so many turns have ended, and their spans are with the collector. */
     async ended(count: number): Promise<LoomEvent<'turn.ended'>[]> {
-      await until(async () => (await bed.events('turn.ended')).length >= count, { withinMs: 15_000 });
+      await until(async () => (await bed.events('turn.ended')).length >= count);
       await bed.idle();
       return bed.events('turn.ended');
     },
     /** Waits until everything published is handled, and no turn's state is left. */
     async idle(): Promise<void> {
-      await until(
-        async () => {
-          const states = await redis.keys(key('turn:*'));
-          return states.every((state) => state.endsWith(':done')) && (await bed.unhandled()) === 0;
-        },
-        { withinMs: 15_000 },
-      );
+      await until(async () => {
+        const states = await redis.keys(key('turn:*'));
+        return states.every((state) => state.endsWith(':done')) && (await bed.unhandled()) === 0;
+      });
     },
     /** Waits until the groupers have taken what was published. */
     async taken(): Promise<void> {
-      await until(async () => (await bed.unhandled()) === 0, { withinMs: 10_000 });
+      await until(async () => (await bed.unhandled()) === 0);
     },
     async unhandled(): Promise<number> {
       const streams = ['requests', 'responses', 'captures', 'transcripts'];

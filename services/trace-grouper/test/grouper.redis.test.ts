@@ -127,7 +127,7 @@ describe('the grouper', () => {
 
     await bed.publish(...drafts('r1', { hook, isOpen: true }));
     // It was looked at again, and found to go on.
-    await until(async () => Number(await bed.redis.get(judged)) > 3, { withinMs: 10_000 });
+    await until(async () => Number(await bed.redis.get(judged)) > 3);
     const early = await bed.events('turn.ended');
     await bed.killGateway();
 
@@ -323,7 +323,7 @@ describe('the grouper', () => {
     const open = drafts('x1', { at: 500, class: 'auxiliary', text: 'A gate' });
 
     await bed.publish(...drafts('r1', { hook, text: 'Mended.' }), ...open.slice(0, 2));
-    await until(() => names().includes(`user-turn:${SESSION}`), { withinMs: 10_000 });
+    await until(() => names().includes(`user-turn:${SESSION}`));
     const before = names();
     await bed.publish(...open.slice(2), ...drafts('r1', { hook, text: 'Mended.' }), line(STOPPED));
     await bed.taken();
@@ -342,7 +342,7 @@ describe('the grouper', () => {
       ...drafts('r1', { hook, text: 'Mended.' }),
       ...drafts('x1', { at: 500, class: 'auxiliary', isOpen: true }),
     );
-    await until(() => names().includes(`user-turn:${SESSION}`), { withinMs: 10_000 });
+    await until(() => names().includes(`user-turn:${SESSION}`));
     const before = names();
     await bed.killGateway();
     await bed.ended(1);

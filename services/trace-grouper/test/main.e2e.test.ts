@@ -55,7 +55,7 @@ async function start(settings: Record<string, string> = {}): Promise<ChildProces
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     written += text;
   });
-  await until(() => written.includes('"started"'), { withinMs: 30_000 });
+  await until(() => written.includes('"started"'));
   return child;
 }
 
@@ -116,7 +116,7 @@ describe('the process', () => {
       const first = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint });
 
       await bed.publish(...asks, ...answers);
-      await until(async () => asked > 0 && (await bed.events('turn.ended')).length === 1, { withinMs: 10_000 });
+      await until(async () => asked > 0 && (await bed.events('turn.ended')).length === 1);
       const { code, ms } = await end(first, 'SIGTERM');
       silent.closeAllConnections();
       silent.close();

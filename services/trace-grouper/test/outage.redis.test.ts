@@ -96,7 +96,7 @@ describe('the grouper', () => {
     await bed.taken();
     await server.kill();
     await server.start();
-    await until(() => bed.publish(...answered).then(() => true), { withinMs: 10_000 });
+    await until(() => bed.publish(...answered).then(() => true));
 
     const ended = await bed.ended(1);
     expect(ended.map(({ data }) => [data.calls.main, data.answer])).toEqual([[2, 'Mended 1.']]);
@@ -160,7 +160,7 @@ describe('the grouper', () => {
 
     await bed.start();
     await bed.publish(...answered);
-    await until(() => roots().length > 0, { withinMs: 10_000 });
+    await until(() => roots().length > 0);
     await bed.idle();
 
     expect((await bed.events('turn.ended')).length).toBe(told);

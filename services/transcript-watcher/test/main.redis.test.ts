@@ -16,7 +16,7 @@ afterAll(() => world.close());
 describe('the service', () => {
   test('says that its folder is missing, waits for it, and hands its sessions over when it is ended', async () => {
     const child = new WatcherProcess(world.environment({ CLAUDE_DATA_DIR: join(world.folder, 'later') }));
-    await until(() => child.hasLogged('started'), { withinMs: 15_000 });
+    await until(() => child.hasLogged('started'));
     await world.request(S1);
     await until(() => child.held.size === 1);
     await world.append(`../later/projects/p/${S1}.jsonl`, 'one');
@@ -34,7 +34,7 @@ describe('the service', () => {
     const collector = await startOtlpReceiver();
     const telemetry = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_SERVICE_NAME: 'transcript-watcher' };
     const child = new WatcherProcess(world.environment(telemetry));
-    await until(() => child.hasLogged('started'), { withinMs: 15_000 });
+    await until(() => child.hasLogged('started'));
     await world.request(S1);
     await until(() => child.held.size === 1);
     await world.append(`p/${S1}.jsonl`, 'one');
@@ -47,7 +47,7 @@ describe('the service', () => {
 
   test('ends soon although Redis is away', async () => {
     const child = new WatcherProcess(world.environment());
-    await until(() => child.hasLogged('started'), { withinMs: 15_000 });
+    await until(() => child.hasLogged('started'));
     await world.request(S1);
     await until(() => child.held.size === 1);
     await world.server.kill();

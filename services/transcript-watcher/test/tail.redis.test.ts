@@ -605,14 +605,11 @@ describe('Redis', () => {
 
   async function publishes(reader: Tail, lines: number): Promise<void> {
     let sum = 0;
-    await until(
-      async () => {
-        const reading = await reader.read();
-        sum += reading.state === 'read' ? reading.lines : 0;
-        return sum === lines;
-      },
-      { withinMs: 10_000 },
-    );
+    await until(async () => {
+      const reading = await reader.read();
+      sum += reading.state === 'read' ? reading.lines : 0;
+      return sum === lines;
+    });
   }
 
   test('may be away: the read rejects, and a later one goes on', async () => {

@@ -116,7 +116,7 @@ describe('the watcher', () => {
     await begun();
     await world.append(MAIN, 'one');
     await world.texts(1);
-    await until(() => replica.lines.includes('info: lease ended'), { withinMs: 8_000 });
+    await until(() => replica.lines.includes('info: lease ended'));
     await holds(replica, 0);
     await world.append(MAIN, 'two');
     await world.append(`-home-alpha/${S1}/subagents/agent-a1.jsonl`, 'a subagent of the meantime');
@@ -192,10 +192,10 @@ describe('the watcher', () => {
     await world.request(S1);
     await begun();
     await world.append(MAIN, 'one');
-    await world.texts(1, 2_000);
+    await world.texts(1);
     await world.append(MAIN, 'two');
 
-    expect(await world.texts(2, 2_000)).toEqual(['one', 'two']);
+    expect(await world.texts(2)).toEqual(['one', 'two']);
   });
 
   test.each(['', '../../etc/passwd', 'a:b'])('does nothing about a request of the session %j', async (session) => {
@@ -285,7 +285,7 @@ describe('without Redis', () => {
     await world.texts(1);
 
     await world.redis.flushall();
-    await until(() => replica.lines.includes('warn: lease lost'), { withinMs: 15_000 });
+    await until(() => replica.lines.includes('warn: lease lost'));
     await until(() => replica.watcher.counters.held === 0);
     await world.request(S1);
     await begun();
@@ -293,5 +293,5 @@ describe('without Redis', () => {
 
     expect(await world.texts(1)).toEqual(['two']);
     expect(replica.lines.filter((line) => line.startsWith('error'))).toEqual([]);
-  }, 30_000);
+  });
 });

@@ -130,8 +130,8 @@ export class World {
   }
 
   /** Waits until as many lines are published, and gives their texts. */
-  async texts(count: number, withinMs = 8_000): Promise<string[]> {
-    await until(async () => (await this.redis.xlen('t:transcripts')) >= count, { withinMs });
+  async texts(count: number): Promise<string[]> {
+    await until(async () => (await this.redis.xlen('t:transcripts')) >= count);
     return (await this.published()).map(({ text }) => text);
   }
 

@@ -91,9 +91,7 @@ export async function startRedis({ aof = false }: { aof?: boolean } = {}): Promi
 async function answersPing(port: number): Promise<void> {
   const client = quietClient(port);
   try {
-    await until(async () => (await client.ping()) === 'PONG', {
-      withinMs: 10_000,
-    });
+    await until(async () => (await client.ping()) === 'PONG');
   } finally {
     client.disconnect();
   }

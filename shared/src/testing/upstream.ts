@@ -45,7 +45,7 @@ export interface Upstream {
   requests: RecordedRequest[];
   /** May be replaced at any time; it answers the requests that come after. */
   script: Script;
-  /** The requests, as soon as there are so many; throws after `withinMs` (default 5,000). */
+  /** The requests, as soon as there are so many; throws after `withinMs` (default 60,000). */
   waitFor(count: number, withinMs?: number): Promise<RecordedRequest[]>;
   /** Drops every connection and frees the port. */
   close(): Promise<void>;
@@ -76,7 +76,7 @@ export async function startUpstream(script: Script = answer({ text: 'Hello.' }))
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests: [],
     script,
-    waitFor: (count, withinMs = 5_000) =>
+    waitFor: (count, withinMs = 60_000) =>
       new Promise((resolve, reject) => {
         const settle = (act: () => void) => {
           clearTimeout(timer);

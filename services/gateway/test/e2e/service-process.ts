@@ -35,9 +35,7 @@ export class ServiceProcess {
       this.#complaints += text;
     });
     createInterface({ input: child.stdout }).on('line', (line) => this.#messages.push(messageOf(line)));
-    await until(() => child.exitCode !== null || this.#count('listening') + this.#count('started') > upBefore, {
-      withinMs: 20_000,
-    });
+    await until(() => child.exitCode !== null || this.#count('listening') + this.#count('started') > upBefore);
     if (child.exitCode !== null) throw new Error(`expected ${this.name} to start, got ${this.#complaints}`);
   }
 
@@ -63,7 +61,7 @@ export class ServiceProcess {
 
   /** Waits until the process, from its first start on, has logged a message so many times. */
   async logs(message: string, times: number): Promise<void> {
-    await until(() => this.#count(message) >= times, { withinMs: 10_000 });
+    await until(() => this.#count(message) >= times);
   }
 
   #count(message: string): number {

@@ -94,12 +94,10 @@ export async function startStack(settings: Record<string, string> = {}): Promise
       await spareDisk();
     },
     async ready() {
-      await until(async () => (await readiness()).reasons.join() === '', { withinMs: 20_000 });
+      await until(async () => (await readiness()).reasons.join() === '');
     },
     async missed({ name }) {
-      await until(async () => (await readiness()).reasons.some((reason) => reason.startsWith(name)), {
-        withinMs: 20_000,
-      });
+      await until(async () => (await readiness()).reasons.some((reason) => reason.startsWith(name)));
     },
     editPrompt,
     async events<Type extends EventType>(type: Type): Promise<LoomEvent<Type>[]> {

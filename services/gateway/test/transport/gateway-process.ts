@@ -18,13 +18,10 @@ export async function startGatewayProcess(environment: Record<string, string>) {
       written[name] += text;
     });
   const exited = once(child, 'exit');
-  const port = await until(
-    () => {
-      if (child.exitCode !== null) throw new Error(written.stderr);
-      return /"message":"listening".*?"port":(\d+)/.exec(written.stdout)?.[1];
-    },
-    { withinMs: 15_000 },
-  );
+  const port = await until(() => {
+    if (child.exitCode !== null) throw new Error(written.stderr);
+    return /"message":"listening".*?"port":(\d+)/.exec(written.stdout)?.[1];
+  });
   return {
     pid: child.pid as number,
     url: `http://127.0.0.1:${port}`,

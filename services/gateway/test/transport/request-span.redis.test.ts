@@ -49,7 +49,7 @@ async function spansOf(session: string, count: number): Promise<ReceivedSpan[]> 
   const isOf = (attributes: ReceivedSpan['attributes']) =>
     [attributes['session.id'], attributes['loom.session.id']].includes(session);
   const find = () => collector.spans.filter(({ kind, attributes }) => kind === 2 && isOf(attributes));
-  await until(() => find().length === count, { withinMs: 10_000 });
+  await until(() => find().length === count);
   return find();
 }
 
@@ -181,7 +181,7 @@ describe('the request span', () => {
     const [request] = await spansOf('published', 1);
 
     const below = () => collector.spans.filter(({ parentId }) => parentId === request?.spanId);
-    await until(() => below().length === 4, { withinMs: 10_000 });
+    await until(() => below().length === 4);
 
     expect(
       below()

@@ -55,7 +55,7 @@ beforeAll(async () => {
     }),
   );
   gateways = Object.fromEntries(started) as typeof gateways;
-}, 60_000);
+});
 afterAll(async () => {
   await Promise.all(Object.values(gateways).map((gateway) => gateway.stop()));
   await Promise.all([upstream.close(), collector.close(), silent.close(), redis.close()]);
@@ -131,14 +131,14 @@ describe('what telemetry does', () => {
           );
         times[name].push(performance.now() - began);
       }
-    await until(() => droppedBy('away') > 0 && droppedBy('hanging') > 0, { withinMs: 20_000 });
+    await until(() => droppedBy('away') > 0 && droppedBy('hanging') > 0);
 
     // The load itself takes memory; 4,096 spans take a few MB more.
     const [usualMb = 0, ...othersMb] = await Promise.all(names.map(rssMb));
     expect(othersMb.map((megabytes) => megabytes - usualMb < 100)).toEqual([true, true]);
     const usual = median(times.on);
     expect([times.away, times.hanging].map((of) => median(of) / usual < 2)).toEqual([true, true]);
-  }, 60_000);
+  });
 
   test('ends with the process: everything is sent where there is a collector, and nobody is waited for otherwise', async () => {
     const spans = () =>
@@ -153,7 +153,7 @@ describe('what telemetry does', () => {
     // The exporter by itself would try for longer than 8 s.
     expect(tookMs).toBeLessThan(6_000);
     expect(spans()).toHaveLength(2 * REPLIES.length + 900);
-  }, 30_000);
+  });
 });
 
 /** How many spans and log records a gateway's log says were lost. */

@@ -30,7 +30,7 @@ beforeAll(async () => {
     }),
   );
   worlds = Object.fromEntries(opened) as typeof worlds;
-}, 60_000);
+});
 afterAll(async () => {
   await Promise.all(Object.values(worlds).map((world) => world.close()));
   await Promise.all([upstream.close(), redis.close()]);
@@ -119,7 +119,7 @@ describe('telemetry', () => {
     const { none, metadata, full } = worlds;
     big = await converseAtLength(full);
     [spans] = (await Promise.all([full, none, metadata].map(converse))) as [RecordedSpan[]];
-  }, 60_000);
+  });
 
   test.each(['none', 'metadata'] as const)('says nothing of the conversation with LOOM_CAPTURE=%s', (mode) => {
     const { recorder } = worlds[mode];

@@ -37,7 +37,7 @@ beforeAll(async () => {
   await compact();
   await publishForeign();
   await world.stop();
-}, 90_000);
+});
 afterAll(async () => {
   await world.close();
   await Promise.all([upstream.close(), redis.close()]);
@@ -52,17 +52,14 @@ async function idle(): Promise<void> {
   };
   let before = new Map<string, number>();
   const renewed = new Set<string>();
-  await until(
-    async () => {
-      const now = await lapse();
-      for (const [key, ms] of now) if (ms > (before.get(key) ?? Number.POSITIVE_INFINITY)) renewed.add(key);
-      before = new Map(now);
-      await fetch(`${world.adminUrl}/healthz`);
-      return now.length >= NAMES.length - 1 && renewed.size >= now.length;
-    },
-    { withinMs: 15_000 },
-  );
-  await until(async () => (await fetch(`${world.adminUrl}/readyz`)).ok, { withinMs: 10_000 });
+  await until(async () => {
+    const now = await lapse();
+    for (const [key, ms] of now) if (ms > (before.get(key) ?? Number.POSITIVE_INFINITY)) renewed.add(key);
+    before = new Map(now);
+    await fetch(`${world.adminUrl}/healthz`);
+    return now.length >= NAMES.length - 1 && renewed.size >= now.length;
+  });
+  await until(async () => (await fetch(`${world.adminUrl}/readyz`)).ok);
 }
 
 /** A turn with a memorable, a tool and a subagent. */
@@ -79,7 +76,7 @@ async function converse(): Promise<void> {
   );
   await world.deliver(client.subagent('Count the trees.'), { text: 'Seven.' });
   await world.deliver(client.toolResults(heard(asks), ['Seven.']), { text: 'Seven trees.' });
-  await until(async () => (await world.reader.xlen(`${world.prefix}:transcripts`)) > 0, { withinMs: 10_000 });
+  await until(async () => (await world.reader.xlen(`${world.prefix}:transcripts`)) > 0);
   await world.ended(session);
 }
 
@@ -94,7 +91,7 @@ async function compact(): Promise<void> {
   client.compacted(summary.text);
   await world.deliver(client.prompt('And now?'), { text: 'Still seven.' });
   const compacting = () => world.of(client.session).filter(({ name }) => name.startsWith('chat '));
-  await until(() => compacting().length === 3, { withinMs: 15_000 });
+  await until(() => compacting().length === 3);
 }
 
 const turnFile = () => `${talker('with everybody').session}.jsonl`;
@@ -116,7 +113,7 @@ async function publishForeign(): Promise<void> {
     const fields = encodeEvent({ type: 'transcript.line', ...envelope, traceparent, data });
     await world.reader.xadd(`${world.prefix}:transcripts`, '*', ...fields);
   }
-  await until(() => processed('foreign-').length === traceparents.length, { withinMs: 10_000 });
+  await until(() => processed('foreign-').length === traceparents.length);
 }
 
 const processed = (subject: string) =>

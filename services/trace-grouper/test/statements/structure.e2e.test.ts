@@ -67,7 +67,7 @@ describe('a turn', () => {
     expect(new Set(spans.map(({ spanId }) => spanId)).size).toBe(spans.length);
     expect(named(spans, 'chat').filter(({ attributes }) => attributes['loom.retry.of'] !== undefined)).toHaveLength(2);
     expect((await world.turnsEnded(restarted)).map(({ data }) => data.endReason)).toEqual(['end_turn']);
-  }, 30_000);
+  });
 
   test.concurrent.each([
     ['interrupted', 'that the user stops in the middle of an answer'],

@@ -19,7 +19,7 @@ beforeAll(async () => {
   });
   told = new Map([...conversations].map(([name, converse]) => [name, converse()]));
   await Promise.allSettled(told.values());
-}, 60_000);
+});
 afterAll(async () => {
   await world.close();
   await Promise.all([upstream.close(), redis.close()]);

@@ -101,14 +101,11 @@ export async function openWorld(
     async taken(): Promise<void> {
       const groups = () =>
         Promise.all(['requests', 'responses', 'captures'].map((name) => reader.xinfo('GROUPS', `${prefix}:${name}`)));
-      await until(
-        async () => {
-          const own = ((await groups()) as unknown[][][]).flat().filter((group) => group[1] === 'trace-grouper');
-          // name, …, pending, …, lag, …: a flat list of names and values.
-          return own.every((group) => group[5] === 0 && group[11] === 0);
-        },
-        { withinMs: 10_000 },
-      );
+      await until(async () => {
+        const own = ((await groups()) as unknown[][][]).flat().filter((group) => group[1] === 'trace-grouper');
+        // name, …, pending, …, lag, …: a flat list of names and values.
+        return own.every((group) => group[5] === 0 && group[11] === 0);
+      });
     },
     async turnsEnded(session: string): Promise<LoomEvent<'turn.ended'>[]> {
       const entries = await reader.xrange(`${prefix}:turns`, '-', '+');
@@ -122,9 +119,9 @@ export async function openWorld(
      * @param elsewhere spans that others export
      */
     async ended(session: string, elsewhere: string[] = []): Promise<RecordedSpan[]> {
-      await until(async () => (await world.turnsEnded(session)).length > 0, { withinMs: 15_000 });
-      await until(() => world.of(session).some(({ name }) => name === 'turn'), { withinMs: 15_000 });
-      await until(() => orphansOf(shown(world.of(session)), elsewhere).length === 0, { withinMs: 5_000 });
+      await until(async () => (await world.turnsEnded(session)).length > 0);
+      await until(() => world.of(session).some(({ name }) => name === 'turn'));
+      await until(() => orphansOf(shown(world.of(session)), elsewhere).length === 0);
       return world.of(session);
     },
     /** The spans so far of the traces in which a session appears. */

@@ -99,7 +99,7 @@ describe('Leases', () => {
     await one.ready();
     await one.queue.want('s1', false);
 
-    await until(() => attempts === 2, { withinMs: 8_000 });
+    await until(() => attempts === 2);
     expect(one.lines).toEqual(['error a watch failed, and is tried again s1 1']);
     expect(await redis.llen('t:bull:watch:active')).toBe(1);
   });
@@ -134,7 +134,7 @@ describe('Leases', () => {
     await one.queue.want('s2', false);
     await until(() => signals.length === 2);
 
-    await until(() => signals[0]?.aborted === true, { withinMs: 10_000 });
+    await until(() => signals[0]?.aborted === true);
     expect(signals.map(({ reason }) => reason)).toEqual(['lost', undefined]);
     expect(one.lines).toEqual(['warn lease lost s1']);
   });
