@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { CANARY, formatMetadata, isSignedWith, MAX_METADATA_LENGTH, Metadata } from '@loom/shared';
+import { holds } from '@loom/shared/testing/law.ts';
 import fc from 'fast-check';
 
 const secrets = fc.string({ minLength: 1, maxLength: 40 });
 const prompts = fc.string({ unit: 'binary', maxLength: 12_000 });
-const RUNS = { seed: 20_261_122, numRuns: 200 };
 
 describe('formatMetadata', () => {
   test('writes one line of JSON that begins with the canary', () => {
@@ -30,7 +30,7 @@ describe('formatMetadata', () => {
   });
 
   test('is at most 8,000 characters on one line, whatever the prompt, and says the rest whole', () => {
-    fc.assert(
+    holds(
       fc.property(prompts, fc.option(secrets, { nil: undefined }), (prompt, secret) => {
         const line = formatMetadata({ session_id: 's1', prompt, sent_at: '2026-11-22' }, secret);
 
@@ -39,7 +39,6 @@ describe('formatMetadata', () => {
         const parsed = Metadata.parse(JSON.parse(line));
         expect(parsed).toMatchObject({ canary: CANARY, session_id: 's1', sent_at: '2026-11-22' });
       }),
-      RUNS,
     );
   });
 
@@ -55,14 +54,13 @@ describe('formatMetadata', () => {
 
 describe('isSignedWith', () => {
   test('holds for the secret that signed, and for no other', () => {
-    fc.assert(
+    holds(
       fc.property(prompts, secrets, secrets, (prompt, secret, other) => {
         const line = formatMetadata({ prompt }, secret);
 
         expect(isSignedWith(line, secret)).toBe(true);
         if (other !== secret) expect(isSignedWith(line, other)).toBe(false);
       }),
-      RUNS,
     );
   });
 

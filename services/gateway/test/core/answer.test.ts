@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { eventsOf, messageOf } from '@loom/shared/testing/answer.ts';
+import { holds } from '@loom/shared/testing/law.ts';
 import fc from 'fast-check';
 import { Answer } from '../../src/core/answer.ts';
 
@@ -149,7 +150,7 @@ describe('Answer', () => {
       event.map(([name, key, value]) => JSON.stringify({ type: name, [key]: value })),
     );
 
-    fc.assert(
+    holds(
       fc.property(fc.array(text), (texts) => {
         const answer = new Answer();
         for (const data of texts) {
@@ -158,7 +159,7 @@ describe('Answer', () => {
         }
         expect(answer.parts.text.length).toBeLessThanOrEqual(16_384);
       }),
-      { seed: 3, numRuns: 300 },
+      300,
     );
   });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { holds } from '@loom/shared/testing/law.ts';
 import fc from 'fast-check';
 import { byteLength, cutJson, cutText, jsonBytes, newest } from '../../src/core/limits.ts';
 
@@ -22,7 +23,7 @@ describe('cutText', () => {
   });
 
   test('is well formed and within its limit, whatever the text', () => {
-    fc.assert(
+    holds(
       fc.property(text, fc.integer({ min: 0, max: 300 }), (any, maxBytes) => {
         const cut = cutText(any, maxBytes);
 
@@ -51,7 +52,7 @@ describe('cutJson', () => {
   });
 
   test('is within its limit, whatever the value', () => {
-    fc.assert(
+    holds(
       fc.property(fc.jsonValue(), fc.integer({ min: 40, max: 500 }), (value, maxBytes) => {
         expect(jsonBytes(cutJson(value, maxBytes))).toBeLessThanOrEqual(maxBytes);
       }),

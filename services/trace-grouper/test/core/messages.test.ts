@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { holds } from '@loom/shared/testing/law.ts';
 import fc from 'fast-check';
 import { z } from 'zod';
 import { inputMessages, type Message, messageList, outputMessages } from '../../src/core/messages.ts';
@@ -166,14 +167,14 @@ describe('messageList', () => {
       { maxLength: 5 },
     );
 
-    fc.assert(
+    holds(
       fc.property(captured, (messages) => {
         const { json } = messageList(inputMessages(messages));
 
         expect(Buffer.byteLength(json ?? '')).toBeLessThanOrEqual(60_000);
         expect(Messages.safeParse(JSON.parse(json ?? '[]')).error).toBeUndefined();
       }),
-      { numRuns: 30 },
+      30,
     );
   });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { holds } from '@loom/shared/testing/law.ts';
 import { turnSpanIdOf } from '@loom/shared/turn-span.ts';
 import fc from 'fast-check';
 import type { SpanData } from '../../src/core/span-data.ts';
@@ -253,7 +254,7 @@ describe('spansOf', () => {
     const agents = fc.uniqueArray(fc.tuple(ids, maybe(ids), maybe(ids), time), { selector: ([id]) => id });
     const origin = fc.constantFrom('hook', 'client', 'gateway', 'session');
 
-    fc.assert(
+    holds(
       fc.property(calls, tools, agents, origin, fc.boolean(), (callList, toolList, agentList, opened, own) => {
         const any = turn({
           origin: opened as Turn['origin'],
