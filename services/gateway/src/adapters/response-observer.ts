@@ -50,7 +50,7 @@ export class ResponseObserver {
     if (encoding === 'identity') return;
     this.#decoder = DECODERS.get(encoding)?.();
     if (!this.#decoder) this.#goBlind('unknown encoding');
-    this.#decoder?.on('data', (chunk: Buffer) => this.#guarded(chunk));
+    this.#decoder?.on('data', (chunk: Buffer) => this.#guarded(() => this.#take(chunk)));
     this.#decoder?.on('error', () => this.#goBlind('undecodable'));
   }
 
@@ -67,8 +67,8 @@ export class ResponseObserver {
       if (this.#decoder.writableLength > MAX_BACKLOG_BYTES) this.#goBlind('too fast to decode');
       return false;
     }
-    this.#guarded(chunk);
-    if (!this.#isStream && this.bytes === this.#contentLength) this.#parseJson();
+    this.#guarded(() => this.#take(chunk));
+    if (!this.#isStream && this.bytes === this.#contentLength) this.#guarded(() => this.#parseJson());
     return this.answer.isComplete;
   }
 
@@ -90,7 +90,7 @@ export class ResponseObserver {
   }
 
   #finish(isWhole: boolean): void {
-    if (isWhole && !this.#isStream && !this.answer.isComplete) this.#parseJson();
+    if (isWhole && !this.#isStream && !this.answer.isComplete) this.#guarded(() => this.#parseJson());
   }
 
   #goBlind(reason: string): void {
@@ -100,10 +100,10 @@ export class ResponseObserver {
   }
 
   /** A fault of the observer is never the client's. */
-  #guarded(chunk: Buffer): void {
+  #guarded(look: () => void): void {
     if (this.blindness) return;
     try {
-      this.#take(chunk);
+      look();
     } catch (error) {
       this.#goBlind(errorTypeOf(error));
     }
@@ -128,7 +128,6 @@ export class ResponseObserver {
   }
 
   #parseJson(): void {
-    if (this.blindness) return;
     this.answer.body(Buffer.concat(this.#json).toString());
     this.#json = [];
   }

@@ -40,7 +40,8 @@ export class AnswerBlocks {
     const json = JSON.stringify(rest);
     growing.block = json.length <= MAX_BLOCK_CHARACTERS ? rest : { type: rest.type, omitted_bytes: json.length };
     this.#blocks.set(index, growing);
-    append(growing, String(text ?? thinking ?? ''));
+    const said = text ?? thinking;
+    if (typeof said === 'string') append(growing, said);
   }
 
   delta(index: unknown, value: unknown): void {

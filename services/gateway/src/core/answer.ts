@@ -1,9 +1,14 @@
-import type { DataOf, Usage } from '@loom/shared/event.ts';
+import type { DataOf } from '@loom/shared/event.ts';
+import { Usage } from '@loom/shared/event-data/usage.ts';
 import { z } from 'zod';
 import { AnswerBlocks } from './answer-blocks.ts';
 
 const MAX_TEXT_CHARACTERS = 16_384;
 const MAX_TOOL_USES = 200;
+/** Of an id, a name or a stop reason; the API's have some 30 characters. */
+const MAX_WORD_CHARACTERS = 200;
+const MAX_USAGE_MEMBERS = 64;
+const MAX_USAGE_CHARACTERS = 4_096;
 
 const Block = z.looseObject({
   type: z.string(),
@@ -77,7 +82,7 @@ export class Answer {
     else if (type === 'content_block_start') this.#block(block);
     else if (type === 'content_block_delta' && delta?.type === 'text_delta') this.#append(delta.text ?? '');
     else if (type === 'message_delta') {
-      this.parts.stopReason = delta?.stop_reason ?? this.parts.stopReason;
+      this.parts.stopReason = word(delta?.stop_reason) ?? this.parts.stopReason;
       this.#usage(usage);
     } else if (type === 'message_stop') this.isComplete = true;
     else if (type === 'error') this.#error(parsed.data);
@@ -94,8 +99,8 @@ export class Answer {
   #message(value: unknown): void {
     const parsed = Message.safeParse(value);
     if (!parsed.success) return;
-    this.parts.responseId = parsed.data.id ?? null;
-    this.parts.stopReason = parsed.data.stop_reason ?? null;
+    this.parts.responseId = word(parsed.data.id);
+    this.parts.stopReason = word(parsed.data.stop_reason);
     this.#usage(parsed.data.usage);
     for (const [index, block] of (parsed.data.content ?? []).entries()) {
       this.#block(block);
@@ -111,7 +116,7 @@ export class Answer {
       this.#isNewBlock = this.parts.text !== '';
       this.#append(text ?? '');
     } else if (type === 'tool_use' && this.parts.toolUses.length < MAX_TOOL_USES) {
-      this.parts.toolUses.push({ id: id ?? '', name: name ?? '' });
+      this.parts.toolUses.push({ id: word(id) ?? '', name: word(name) ?? '' });
     }
   }
 
@@ -128,11 +133,16 @@ export class Answer {
     }
   }
 
-  /** `message_delta` repeats some counts and corrects them; a null never undoes a number. */
+  /**
+   * `message_delta` repeats some counts and corrects them; a null never undoes a number. A count that is no number, and
+   * what would make it large, is left out: nobody could read the event.
+   */
   #usage(usage: Record<string, unknown> | null | undefined): void {
-    if (!usage) return;
-    const said = Object.entries(usage).filter(([, value]) => value !== null && value !== undefined);
-    this.parts.usage = { ...this.parts.usage, ...Object.fromEntries(said) } as Usage;
+    const members = Object.entries(usage ?? {}).filter(([, value]) => value !== null && value !== undefined);
+    for (const [name, value] of members.slice(0, MAX_USAGE_MEMBERS)) {
+      const next = Usage.safeParse({ ...this.parts.usage, [name]: value });
+      if (next.success && JSON.stringify(next.data).length <= MAX_USAGE_CHARACTERS) this.parts.usage = next.data;
+    }
   }
 
   #error(value: unknown): void {
@@ -141,6 +151,10 @@ export class Answer {
     const { type } = parsed.data.error;
     this.errorType = /^[a-z_]{1,64}$/.test(type) ? type : 'unknown';
   }
+}
+
+function word(value: string | null | undefined): string | null {
+  return value?.slice(0, MAX_WORD_CHARACTERS).toWellFormed() ?? null;
 }
 
 function parseJson(text: string): unknown {

@@ -132,6 +132,23 @@ describe('Answer', () => {
     expect([answer.parts, answer.isComplete, answer.errorType]).toEqual([nothing, false, null]);
   });
 
+  test('leaves out what would make its event unreadable or large', () => {
+    const long = 'x'.repeat(300);
+    const usage = { input_tokens: 'many', output_tokens: 2, service_tier: 'standard', [long]: 'y'.repeat(5_000) };
+    const answer = streamed(
+      { type: 'message_start', message: { id: long, usage } },
+      { type: 'content_block_start', index: 0, content_block: { type: 'tool_use', id: long, name: long } },
+      { type: 'message_delta', delta: { stop_reason: long } },
+    );
+
+    const word = 'x'.repeat(200);
+    expect(answer.parts).toEqual({
+      ...nothing,
+      ...{ responseId: word, stopReason: word, toolUses: [{ id: word, name: word }] },
+      usage: { output_tokens: 2, service_tier: 'standard' },
+    });
+  });
+
   test('never throws, whatever the upstream says', () => {
     const type = fc.constantFrom(
       'message_start',

@@ -54,6 +54,21 @@ describe('ResponseObserver', () => {
     expect([observer.answer.isComplete, observer.blindness]).toEqual([false, 'unknown encoding']);
   });
 
+  test.each([
+    ['of known length', { 'content-length': '57' }],
+    ['of unknown length', {}],
+  ])('bears a message %s whose text is no text', async (_, length) => {
+    const odd = Buffer.from('{"content":[{"type":"text","text":{"toString":1}}],"a":1}');
+    const observer = new ResponseObserver({ 'content-type': 'application/json', ...length }, true);
+
+    observer.write(odd);
+    await observer.end(true);
+
+    expect([odd.length, observer.answer.isComplete, observer.answer.blocks?.list, observer.blindness]).toEqual([
+      ...[57, true, [{ type: 'text', text: '' }], undefined],
+    ]);
+  });
+
   test('takes nothing that broke off for complete', () => {
     const observer = new ResponseObserver({ 'content-type': 'application/json' });
     observer.write(json);
