@@ -54,7 +54,7 @@ export class SessionWatch {
   #isBegun: boolean | undefined;
   /** The files that the first look at a new session found. */
   #first: ReadonlySet<string> | undefined;
-  #requestAt = 0;
+  #firstRequestAt: number | undefined;
   #reading: Promise<void> | undefined;
   #looking: Promise<void> | undefined;
   #wishes = '';
@@ -81,13 +81,13 @@ export class SessionWatch {
   async run(): Promise<void> {
     const { watched, files, log, wakeUps, counters } = this.#ground;
     const session = this.#session;
-    const { project, requestAt, isBegun, isEnded } = await watched.find(session);
+    const { project, firstRequestAt, isBegun, isEnded } = await watched.find(session);
     // Each request asks for a lease, also while there is one: this is what was asked for last, and it was served.
     if (isEnded) return;
 
     log.info('lease taken', { session });
     counters.held += 1;
-    this.#requestAt = requestAt;
+    this.#firstRequestAt = firstRequestAt;
     if (project !== undefined) this.#hinted = [{ file: `${project}/${transcriptName(session)}` }];
     this.#signal.addEventListener('abort', () => this.#end.resolve());
     if (this.#signal.aborted) this.#end.resolve();
@@ -171,8 +171,9 @@ export class SessionWatch {
   async #startOf(file: string): Promise<'start' | 'end'> {
     const { files, from } = this.#ground;
     if (from === 'start' || !this.#first?.has(file)) return 'start';
+    if (this.#firstRequestAt === undefined) return 'end';
     const beganAt = await findBeginning(files.root, file);
-    return beganAt !== undefined && beganAt >= this.#requestAt - NEW_MS ? 'start' : 'end';
+    return beganAt !== undefined && beganAt >= this.#firstRequestAt - NEW_MS ? 'start' : 'end';
   }
 
   /** Has a file read once more. One file of a session is read at a time, and few of a process. */

@@ -1,4 +1,4 @@
-import { utimes } from 'node:fs/promises';
+import { appendFile, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
 import { startOtlpReceiver } from '@loom/shared/testing/otlp.ts';
@@ -57,9 +57,11 @@ describe('the service', () => {
     expect(child.hasLogged('lease left to lapse')).toBe(true);
   });
 
-  test('has the sessions watched for --scan that were busy lately, and ends', async () => {
+  test('has the sessions watched for --scan that were busy lately, from their end on, and ends', async () => {
     const old = new Date('2026-01-01T00:00:00Z');
+    const path = join(world.folder, `projects/p/${S1}.jsonl`);
     await world.append(`p/${S1}.jsonl`, 'one');
+    await appendFile(path, `${JSON.stringify({ type: 'user', timestamp: new Date().toISOString() })}\n`);
     await world.append(`p/${S2}.jsonl`, 'two');
     await utimes(join(world.folder, `projects/p/${S2}.jsonl`), old, old);
 
@@ -75,6 +77,9 @@ describe('the service', () => {
       expect.stringMatching(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/),
       'p',
     ]);
+    await until(() => world.redis.hexists(`t:watched:${S1}`, 'begun'));
+    await world.append(`p/${S1}.jsonl`, 'later');
+    expect(await world.texts(1)).toEqual(['later']);
   });
 
   test('says for --scan that Redis is away', async () => {

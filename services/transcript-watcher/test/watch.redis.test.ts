@@ -59,6 +59,21 @@ describe('the watcher', () => {
     expect((await world.texts(3)).sort()).toEqual(['mode', 'prompt', 'resumed']);
   });
 
+  test('publishes the whole of a conversation that began while nobody watched, however long ago its first request is', async () => {
+    const beganAt = Date.now() - 3_600_000;
+    const prompt = { type: 'user', timestamp: new Date(beganAt).toISOString(), message: { content: 'prompt' } };
+    await mkdir(join(world.folder, 'projects/p'), { recursive: true });
+    await writeFile(join(world.folder, `projects/p/${S1}.jsonl`), `${JSON.stringify(prompt)}\n`);
+    await (await world.start()).stop();
+    await world.request(S1, undefined, beganAt + 1_000);
+    await world.request(S1, undefined, beganAt + 1_800_000);
+    await world.append(`p/${S1}.jsonl`, 'answer');
+
+    await world.start();
+
+    expect(await world.texts(2)).toEqual(['prompt', 'answer']);
+  });
+
   test('publishes the lines from before the first request too, if told to start at the start', async () => {
     await world.append(MAIN, 'before');
     await world.start({ LOOM_WATCH_FROM: 'start' });

@@ -81,8 +81,8 @@ export class World {
     return replica;
   }
 
-  /** Publishes a request's event as a gateway does; resolves to its traceparent. */
-  async request(session: string, hint?: string): Promise<string> {
+  /** Publishes a request's event as a gateway does, told of at a time, Unix ms; resolves to its traceparent. */
+  async request(session: string, hint?: string, atMs = Date.now()): Promise<string> {
     this.#requests += 1;
     const number = this.#requests.toString(16);
     const traceparent = `00-${number.padStart(32, '0')}-${number.padStart(16, '0')}-01`;
@@ -104,7 +104,7 @@ export class World {
       id: `e${number.padStart(8, '0')}`,
       source: '/loom/gateway/g1',
       subject: session,
-      time: new Date().toISOString(),
+      time: new Date(atMs).toISOString(),
       traceparent,
       data,
     };

@@ -7,7 +7,7 @@ const TTL_S = 30 * 24 * 60 * 60;
 /** Of one session: somebody who makes up paths gets no more attention than this. */
 const MAX_REFUSED_HINTS = 16;
 
-// One hash a session. traceparent, atMs, eventId: the newest request's. seenAt: when a request was last told of, by
+// One hash a session. traceparent, atMs, eventId: the newest request's. firstAtMs: the oldest one's. seenAt: when a request was last told of, by
 // Redis' clock. project: from the newest good hint. refused: digests of the bad ones. begun: where reading starts is
 // stored for all files of the first look. ended: the last lease ended by itself, and no request came since.
 
@@ -30,6 +30,9 @@ if newer > 0 or (newer == 0 and ARGV[3] > id) then
   if ARGV[5] ~= '' then redis.call('HSET', hash, 'project', ARGV[5]) end
 end
 
+local first = tonumber(redis.call('HGET', hash, 'firstAtMs') or '') or math.huge
+if tonumber(ARGV[2]) > 0 and tonumber(ARGV[2]) < first then redis.call('HSET', hash, 'firstAtMs', ARGV[2]) end
+
 local refused = redis.call('HGET', hash, 'refused') or ''
 local isNewHint = ARGV[6] ~= '' and not string.find(refused, ARGV[6], 1, true)
   and #refused < #ARGV[6] * tonumber(ARGV[7])
@@ -43,7 +46,12 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])`;
 
 /** KEYS[1] hash; ARGV: seconds, idle milliseconds. How long it has to stay yet; 0: it ended. */
 const END = `${NOW}
-local rest = tonumber(ARGV[2]) - (now - (tonumber(redis.call('HGET', KEYS[1], 'seenAt') or '') or 0))
+local seen = tonumber(redis.call('HGET', KEYS[1], 'seenAt') or '') or 0
+if seen > now then
+  seen = now
+  redis.call('HSET', KEYS[1], 'seenAt', now)
+end
+local rest = tonumber(ARGV[2]) - (now - seen)
 if rest > 0 then return rest end
 redis.call('HSET', KEYS[1], 'ended', 1)
 redis.call('EXPIRE', KEYS[1], ARGV[1])
@@ -52,8 +60,8 @@ return 0`;
 /** What is known of a session when its lease begins. */
 export interface WatchedSession {
   project: string | undefined;
-  /** When its newest request was told of, Unix ms; 0 without one. */
-  requestAt: number;
+  /** When its first request was told of, Unix ms; undefined before there is one. */
+  firstRequestAt: number | undefined;
   /** It was watched before: its files go on where they were left, and new ones are read from their start. */
   isBegun: boolean;
   /** Its last lease ended for want of anything new, and there was no request since. */
@@ -69,7 +77,8 @@ export class WatchedSessions {
   }
 
   /**
-   * Records a request; only the newest one's traceparent and project stay, in whatever order they come.
+   * Records a request; only the newest one's traceparent and project stay, and the first one's time, in whatever order
+   * they come. One without a time says nothing of when the session began.
    *
    * @returns isHeld: there is a lease already, or one that waits to be taken; isNewHint: the refused hint is a new one
    */
@@ -83,11 +92,11 @@ export class WatchedSessions {
 
   async find(session: string): Promise<WatchedSession> {
     const { redis } = this.#streams;
-    const fields = await untraced(() => redis.hmget(this.#key(session), 'project', 'atMs', 'begun', 'ended'));
-    const [project, atMs, begun, ended] = fields;
+    const fields = await untraced(() => redis.hmget(this.#key(session), 'project', 'firstAtMs', 'begun', 'ended'));
+    const [project, firstAtMs, begun, ended] = fields;
     return {
       project: project ?? undefined,
-      requestAt: Number(atMs ?? 0),
+      firstRequestAt: typeof firstAtMs === 'string' ? Number(firstAtMs) : undefined,
       isBegun: begun !== null,
       isEnded: ended !== null,
     };

@@ -58,7 +58,20 @@ describe('see', () => {
     await watched.see(sighting(1_000, 'e2', { project: 'old' }));
     await watched.see(sighting(3_000, 'e3'));
 
-    expect(await watched.find('s1')).toEqual({ project: 'new', requestAt: 3_000, isBegun: false, isEnded: false });
+    expect((await watched.find('s1')).project).toBe('new');
+  });
+
+  test('keeps when the first request came, in whatever order they come; one without a time is none', async () => {
+    await watched.see(sighting(0));
+    expect(await watched.find('s1')).toEqual({
+      project: undefined,
+      firstRequestAt: undefined,
+      isBegun: false,
+      isEnded: false,
+    });
+
+    for (const atMs of [2_000, 999, 1_000_000, 1_000]) await watched.see(sighting(atMs));
+    expect((await watched.find('s1')).firstRequestAt).toBe(999);
   });
 
   test('says whether there is a lease: not at first, then until it ended', async () => {
@@ -106,10 +119,29 @@ describe('end', () => {
     await redis.hset(KEY, 'seenAt', 0);
 
     expect(await watched.end('s1', 60_000)).toBe(0);
-    expect(await watched.find('s1')).toEqual({ project: undefined, requestAt: 1_000, isBegun: true, isEnded: true });
+    expect(await watched.find('s1')).toEqual({
+      project: undefined,
+      firstRequestAt: 1_000,
+      isBegun: true,
+      isEnded: true,
+    });
 
     await watched.see(sighting(500));
-    expect(await watched.find('s1')).toEqual({ project: undefined, requestAt: 1_000, isBegun: true, isEnded: false });
+    expect(await watched.find('s1')).toEqual({
+      project: undefined,
+      firstRequestAt: 500,
+      isBegun: true,
+      isEnded: false,
+    });
+  });
+
+  test("takes a request for one of this moment that is later than Redis' clock, which was set back", async () => {
+    await watched.see(sighting(1_000));
+    await redis.hset(KEY, 'seenAt', Date.now() + 3_600_000);
+
+    expect(await watched.end('s1', 60_000)).toBe(60_000);
+    expect(await watched.end('s1', 60_000)).toBeLessThanOrEqual(60_000);
+    expect(await watched.end('s1', 1)).toBeLessThanOrEqual(1);
   });
 
   test('leaves no trace for ever of a session that Redis lost', async () => {
