@@ -30,6 +30,11 @@ export class FollowedFile {
     await this.#judge(await this.#tail.begin(from));
   }
 
+  /** See `Tail.restore`. */
+  restore(): Promise<void> {
+    return this.#tail.restore();
+  }
+
   /** Publishes what is new; resolves to whether anything was. After a rejection the file counts as changed. */
   async read(signal: AbortSignal): Promise<boolean> {
     try {

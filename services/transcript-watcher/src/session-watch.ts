@@ -55,6 +55,7 @@ export class SessionWatch {
   /** The files that the first look at a new session found. */
   #first: ReadonlySet<string> | undefined;
   #firstRequestAt: number | undefined;
+  #project: string | undefined;
   #reading: Promise<void> | undefined;
   #looking: Promise<void> | undefined;
   #wishes = '';
@@ -88,6 +89,7 @@ export class SessionWatch {
     log.info('lease taken', { session });
     counters.held += 1;
     this.#firstRequestAt = firstRequestAt;
+    this.#project = project;
     if (project !== undefined) this.#hinted = [{ file: `${project}/${transcriptName(session)}` }];
     this.#signal.addEventListener('abort', () => this.#end.resolve());
     if (this.#signal.aborted) this.#end.resolve();
@@ -104,6 +106,18 @@ export class SessionWatch {
       files.forget(session);
     }
     if (!this.#signal.aborted) log.info('lease ended', { session });
+  }
+
+  /**
+   * Tells Redis what it lost of the session, if it came back empty: where reading stands, and that it had begun.
+   *
+   * @returns whether the session was gone; then it needs a new lease
+   */
+  async restore(): Promise<boolean> {
+    if (this.#isBegun === undefined) return false;
+    for (const followed of this.#followed.values()) await followed.restore();
+    const facts = { isBegun: this.#isBegun, firstRequestAt: this.#firstRequestAt, project: this.#project };
+    return this.#ground.watched.restore(this.#session, facts);
   }
 
   /** Something happened to a file, or to a folder of the session's. */

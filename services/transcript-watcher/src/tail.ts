@@ -124,7 +124,14 @@ export class Tail {
     });
   }
 
-  #serially(action: () => Promise<Reading>): Promise<Reading> {
+  /** Stores where reading stood last in a Redis that has lost it. */
+  restore(): Promise<void> {
+    return this.#serially(async () => {
+      if (this.#place) await this.#store();
+    });
+  }
+
+  #serially<T>(action: () => Promise<T>): Promise<T> {
     const reading = this.#last.then(action, action);
     this.#last = reading;
     return reading;

@@ -8,7 +8,7 @@ import { context, ROOT_CONTEXT } from '@opentelemetry/api';
 import { suppressTracing } from '@opentelemetry/core';
 import pLimit from 'p-limit';
 import { LeaseQueue } from './adapters/lease-queue.ts';
-import { Leases } from './adapters/leases.ts';
+import { Leases, LOST } from './adapters/leases.ts';
 import { LineStore } from './adapters/line-store.ts';
 import { SessionFiles } from './adapters/session-files.ts';
 import { WakeUps } from './adapters/wake-ups.ts';
@@ -62,6 +62,8 @@ export class Watcher {
       idleMs: config.LOOM_WATCH_IDLE_MS,
     };
     this.#queue = new LeaseQueue(streams, log);
+    // It may have come back empty.
+    streams.onReady(() => this.#restoreAll());
     this.#leases = new Leases({
       streams,
       log,
@@ -113,6 +115,21 @@ export class Watcher {
     const ended = running.catch(() => {}).finally(() => this.#watches.delete(session));
     this.#watches.set(session, { watch, ended });
     await running;
+    if (signal.reason === LOST) await this.#restore(session, watch);
+  }
+
+  async #restoreAll(): Promise<void> {
+    for (const [session, { watch }] of this.#watches) await this.#restore(session, watch);
+  }
+
+  /** A session that Redis forgot goes on without waiting for its next request. */
+  async #restore(session: string, watch: SessionWatch): Promise<void> {
+    try {
+      if (await watch.restore()) await this.#queue.want(session, false);
+    } catch (error) {
+      // Redis is away again, or refuses: the lease that is lost then tries again, or the next request does.
+      this.#log.debug('a session was not restored', { session, error });
+    }
   }
 
   #wake(session: string, file: string): void {

@@ -292,21 +292,22 @@ describe('without Redis', () => {
     expect(replica.lines.filter((line) => line.startsWith('error'))).toEqual([]);
   });
 
-  test('goes on from the next request when everything in it is gone', async () => {
-    const replica = await world.start();
+  test('goes on by itself where it stood when everything in it is gone', async () => {
+    const replica = await world.start(POLLING);
     await world.request(S1);
     await begun();
     await world.append(MAIN, 'one');
-    await world.texts(1);
+    await world.append(`-home-alpha/${S1}/subagents/agent-a1.jsonl`, 'one of a subagent');
+    await world.texts(2);
 
     await world.redis.flushall();
     await until(() => replica.lines.includes('warn: lease lost'));
-    await until(() => replica.watcher.counters.held === 0);
-    await world.request(S1);
+    await until(() => takes(replica) === 2);
     await begun();
     await world.append(MAIN, 'two');
+    await world.append(`-home-alpha/${S1}/subagents/agent-a1.jsonl`, 'two of a subagent');
 
-    expect(await world.texts(1)).toEqual(['two']);
+    expect((await world.texts(2)).sort()).toEqual(['two', 'two of a subagent']);
     expect(replica.lines.filter((line) => line.startsWith('error'))).toEqual([]);
   });
 });

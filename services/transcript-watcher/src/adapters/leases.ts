@@ -28,8 +28,8 @@ const RETRY_MS = 1_000;
 /** Less than the 7 s of silence after which a connection that waits for a delayed job would be given up. */
 const MAX_RETRY_MS = 5_000;
 
-/** Why a held session's signal is aborted. */
-const LOST = 'lost';
+/** Why a held session's signal is aborted: somebody else may hold it by now, or nobody knows of it any more. */
+export const LOST = 'lost';
 const STOPPING = 'stopping';
 
 /**

@@ -57,6 +57,16 @@ redis.call('HSET', KEYS[1], 'ended', 1)
 redis.call('EXPIRE', KEYS[1], ARGV[1])
 return 0`;
 
+/** KEYS[1] hash; ARGV: seconds, begun (or empty), first request's time (or empty), project (or empty). 1 when it was not there. */
+const RESTORE = `${NOW}
+if redis.call('HEXISTS', KEYS[1], 'seenAt') == 1 then return 0 end
+redis.call('HSET', KEYS[1], 'seenAt', now)
+for at, name in ipairs({'begun', 'firstAtMs', 'project'}) do
+  if ARGV[at + 1] ~= '' then redis.call('HSET', KEYS[1], name, ARGV[at + 1]) end
+end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return 1`;
+
 /** What is known of a session when its lease begins. */
 export interface WatchedSession {
   project: string | undefined;
@@ -67,6 +77,9 @@ export interface WatchedSession {
   /** Its last lease ended for want of anything new, and there was no request since. */
   isEnded: boolean;
 }
+
+/** What a holder knows of its session. */
+export type RestoredSession = Omit<WatchedSession, 'isEnded'>;
 
 /** The sessions that Loom has seen, 30 days from the last request: `<prefix>:watched:<session>`, shared by all replicas. */
 export class WatchedSessions {
@@ -104,6 +117,16 @@ export class WatchedSessions {
 
   async noteBegun(session: string): Promise<void> {
     await this.#run(BEGUN, session);
+  }
+
+  /**
+   * Tells a Redis that came back empty what a holder knows of its session. The trace of the newest request is not among
+   * it: lines have one of their own until the next request.
+   *
+   * @returns whether it was gone
+   */
+  async restore(session: string, { isBegun, firstRequestAt, project }: RestoredSession): Promise<boolean> {
+    return (await this.#run(RESTORE, session, isBegun ? 1 : '', firstRequestAt ?? '', project ?? '')) === 1;
   }
 
   /**

@@ -151,3 +151,23 @@ describe('end', () => {
     expect((await watched.find('s1')).isEnded).toBe(false);
   });
 });
+
+describe('restore', () => {
+  test('tells a Redis that lost the session what its holder knows', async () => {
+    const facts = { project: 'p', firstRequestAt: 1_000, isBegun: true };
+
+    expect(await watched.restore('s1', facts)).toBe(true);
+    expect(await watched.find('s1')).toEqual({ ...facts, isEnded: false });
+    expect(await redis.ttl(KEY)).toBe(30 * 24 * 60 * 60);
+    expect((await watched.see(sighting(2_000))).isHeld).toBe(true);
+  });
+
+  test('tells nothing that is not known, and nothing to one that knows the session', async () => {
+    const facts = { project: undefined, firstRequestAt: undefined, isBegun: false };
+    expect(await watched.restore('s1', facts)).toBe(true);
+    expect(await watched.find('s1')).toEqual({ ...facts, isEnded: false });
+
+    expect(await watched.restore('s1', { project: 'p', firstRequestAt: 1_000, isBegun: true })).toBe(false);
+    expect(await watched.find('s1')).toEqual({ ...facts, isEnded: false });
+  });
+});

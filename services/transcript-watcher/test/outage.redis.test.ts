@@ -1,0 +1,37 @@
+import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
+import { until } from '@loom/shared/testing/until.ts';
+import { World } from './world.ts';
+
+/** Its Redis comes back empty. */
+const world = await World.open();
+const S1 = '5f0c3c1e-6a51-4a0e-9a0b-0c1d2e3f4a5b';
+const MAIN = `-home-alpha/${S1}.jsonl`;
+const AGENT = `-home-alpha/${S1}/subagents/agent-a1.jsonl`;
+const POLLING = { LOOM_WATCH_POLL_MS: '50' };
+
+afterEach(() => world.clear());
+afterAll(() => world.close());
+
+/** By then it is known where reading starts in all files that were there. */
+const begun = () => until(() => world.redis.hexists(`t:watched:${S1}`, 'begun'), { withinMs: 30_000 });
+
+describe('a Redis that comes back empty', () => {
+  test('is told where reading stands by a watcher that has not looked at the files since, and another one goes on there', async () => {
+    const first = await world.start({ LOOM_WATCH_POLL_MS: '60000' });
+    await world.request(S1, `/home/alpha/.claude/projects/${MAIN}`);
+    await begun();
+    await world.append(AGENT, 'not seen by the first');
+    await world.server.kill();
+    await until(() => first.lines.includes('warn: Redis is away'));
+    await world.append(MAIN, 'one');
+
+    await world.server.start();
+    await begun();
+    await until(() => world.redis.exists(`t:bull:watch:de:${S1}`), { withinMs: 30_000 });
+    await world.start(POLLING);
+    await first.stop();
+    await world.append(MAIN, 'two');
+
+    expect((await world.texts(3, 30_000)).sort()).toEqual(['not seen by the first', 'one', 'two']);
+  }, 90_000);
+});
