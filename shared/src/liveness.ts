@@ -7,7 +7,7 @@ export interface LivenessOptions {
   log: Logger;
   name: string;
   replica: string;
-  /** What its key holds besides the time of its start; evaluated for each announcement. */
+  /** What its key holds besides the time of its start and its memory; evaluated for each announcement. */
   says: () => object;
   /** Evaluated for each announcement, so that what a rewriter asks for may change while it runs. */
   rewriter?: (() => RewriterOptions) | undefined;
@@ -43,7 +43,8 @@ export class Liveness {
     const { streams, name, replica, says } = this.#options;
     this.#declare();
     const batch = streams.redis.multi();
-    batch.set(this.#serviceKey(replica), JSON.stringify({ since: this.#since, ...says() }), 'EX', LAPSE_S);
+    const said = { since: this.#since, rssBytes: process.memoryUsage.rss(), ...says() };
+    batch.set(this.#serviceKey(replica), JSON.stringify(said), 'EX', LAPSE_S);
     if (this.#declaration) {
       batch.hset(streams.key('rewriters'), name, JSON.stringify(this.#declaration));
       batch.set(this.#rewriterKey, replica, 'EX', LAPSE_S);

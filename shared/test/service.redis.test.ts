@@ -271,7 +271,11 @@ describe('a service', () => {
     const key = bed.streams.key('service:echo:echo-1');
     const service = await start({ on: { 'spool.full': () => none } });
 
-    expect(JSON.parse((await bed.redis.get(key)) ?? '')).toEqual({ since: expect.any(String), ...COUNTED });
+    expect(JSON.parse((await bed.redis.get(key)) ?? '')).toEqual({
+      since: expect.any(String),
+      rssBytes: expect.any(Number),
+      ...COUNTED,
+    });
     const lapsesInS = await bed.redis.ttl(key);
     expect(lapsesInS).toBeGreaterThan(0);
     expect(lapsesInS).toBeLessThanOrEqual(10);

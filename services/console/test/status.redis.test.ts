@@ -24,6 +24,7 @@ describe('loom status', () => {
     const bypassed = { requestId: 'r1', rewriter: 'compact-rewriter', outcome: 'absent', waitedMs: 0 };
     const alert = draft(event('rewriter.bypassed', bypassed));
     await bus.publish(alert, alert);
+    await bus.redis.set('t:service:gateway:pi-1', '{"openBreakers":["compact-rewriter"]}');
     await bus.redis.xadd('t:bull:turn-end:events', '*', 'event', 'added');
 
     const { code, lines, stderr } = await run(['status', '--json'], bus.environment);
@@ -34,14 +35,25 @@ describe('loom status', () => {
       at: expect.any(Number),
       replicas: [
         {
+          service: 'gateway',
+          replica: 'pi-1',
+          since: '',
+          handled: 0,
+          failed: 0,
+          deadLettered: 0,
+          rssBytes: null,
+        },
+        {
           service: 'scribe',
           replica: 'scribe-1',
           since: expect.stringMatching(/^\d{4}-/),
           handled: expect.any(Number),
           failed: 0,
           deadLettered: 0,
+          rssBytes: expect.any(Number),
         },
       ],
+      openBreakers: [{ rewriter: 'compact-rewriter', gateway: 'pi-1' }],
       absentRewriters: ['compact-rewriter'],
       streams: [
         { name: 'alerts', length: 2, groups: [] },
@@ -56,7 +68,7 @@ describe('loom status', () => {
       ],
       deadLetters: 0,
       alerts: [{ type: 'rewriter.bypassed', detail: 'compact-rewriter absent', count: 2 }],
-      memory: { usedBytes: expect.any(Number), maxBytes: 0 },
+      memory: { usedBytes: expect.any(Number), maxBytes: 0, rssBytes: expect.any(Number) },
     });
     await service.stop();
   });

@@ -7,6 +7,7 @@ import { z } from 'zod';
 export const Config = CommonConfig.extend({
   LOOM_HOST: z.string().default('127.0.0.1'),
   LOOM_PORT: port.default(8080),
+  LOOM_ADMIN_HOST: z.string().default('127.0.0.1'),
   LOOM_ADMIN_PORT: port.default(8081),
   LOOM_UPSTREAM_URL: z
     .url({ protocol: /^https?$/, error: 'expected http(s)://host[:port]' })
@@ -38,7 +39,8 @@ export const USAGE = `gateway: forwards Claude Code's requests to the Anthropic 
 
 Settings are environment variables:
   LOOM_PORT, LOOM_HOST     where clients connect (8080, 127.0.0.1)
-  LOOM_ADMIN_PORT          /healthz, /readyz, /metrics, on loopback (8081)
+  LOOM_ADMIN_PORT          /healthz, /readyz, /metrics (8081)
+  LOOM_ADMIN_HOST          where they answer; whoever reaches them needs no password (127.0.0.1)
   LOOM_UPSTREAM_URL        where requests go (https://api.anthropic.com)
   LOOM_UPSTREAM_IDLE_MS    how long the upstream may be silent, milliseconds (600000)
   LOOM_MAX_BODY_BYTES      larger Messages requests get a 413 (67108864)

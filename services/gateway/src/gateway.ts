@@ -52,10 +52,11 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   const publisher = new EventPublisher({ streams, spool, metrics, log, gateway });
   const reads = new BoundedReads(streams, metrics);
   const registry = new RewriterRegistry(streams, log);
-  const presence = new Presence({ streams, log, gateway, tally: metrics.tally });
   const pending = new PendingAnswers();
   const replies = new EditReplies({ streams, gateway, pending, metrics, log });
   const holds = new EditHolds({ registry, publisher, pending, metrics, log });
+  const openBreakers = () => holds.openBreakers;
+  const presence = new Presence({ streams, log, gateway, tally: metrics.tally, openBreakers });
   const ledger = new LedgerStore(streams, reads, log);
   const proxy = new UpstreamProxy({ url: config.LOOM_UPSTREAM_URL, idleMs: config.LOOM_UPSTREAM_IDLE_MS, log });
   const capture = config.LOOM_CAPTURE;
@@ -74,7 +75,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   await registry.start();
   presence.start();
   const server = await listen(app, 'LOOM_PORT', config.LOOM_HOST, config.LOOM_PORT);
-  const adminServer = await listen(admin, 'LOOM_ADMIN_PORT', '127.0.0.1', config.LOOM_ADMIN_PORT);
+  const adminServer = await listen(admin, 'LOOM_ADMIN_PORT', config.LOOM_ADMIN_HOST, config.LOOM_ADMIN_PORT);
   const sockets = socketsOf(server);
   log.info('listening', { host: config.LOOM_HOST, port: portOf(server), adminPort: portOf(adminServer), gateway });
 
@@ -109,7 +110,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
 
   return {
     url: `http://${config.LOOM_HOST}:${portOf(server)}`,
-    adminUrl: `http://127.0.0.1:${portOf(adminServer)}`,
+    adminUrl: `http://${config.LOOM_ADMIN_HOST}:${portOf(adminServer)}`,
     stop,
   };
 }

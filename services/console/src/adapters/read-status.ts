@@ -12,7 +12,8 @@ export async function readStatus(redis: Redis, prefix: string): Promise<Status> 
   const key = (name: string) => `${prefix}:${name}`;
   const nameOf = (found: string) => found.slice(prefix.length + 1);
 
-  const replicas = await readReplicas(redis, key('service:'));
+  const found = await readReplicas(redis, key('service:'));
+  const replicas = found.map(({ openBreakers: _, ...replica }) => replica);
   const declared = await redis.hkeys(key('rewriters'));
   const present = new Set(replicas.map(({ service }) => service));
   // BullMQ keeps streams of its own below the prefix.
@@ -22,6 +23,9 @@ export async function readStatus(redis: Redis, prefix: string): Promise<Status> 
     at,
     replicas,
     absentRewriters: declared.filter((name) => !present.has(name)).sort(),
+    openBreakers: found.flatMap(({ replica, openBreakers }) =>
+      openBreakers.map((rewriter) => ({ rewriter, gateway: replica })),
+    ),
     streams: await Promise.all(names.map((name) => readStream(redis, key(name), name, at))),
     deadLetters: await redis.xlen(key('dead-letters')),
     alerts: tallyAlerts(alerts.flatMap(([id, fields]) => findEvent({ key: key('alerts'), id, fields }) ?? [])),
@@ -29,16 +33,19 @@ export async function readStatus(redis: Redis, prefix: string): Promise<Status> 
   };
 }
 
-async function readReplicas(redis: Redis, start: string): Promise<Replica[]> {
+/** What a replica's key holds. */
+type Said = Partial<Replica & { openBreakers: string[] }>;
+
+async function readReplicas(redis: Redis, start: string): Promise<(Replica & { openBreakers: string[] })[]> {
   const keys = await scan(redis, `${start}*`, 'string');
   const values = keys.length > 0 ? await redis.mget(...keys) : [];
   return keys.flatMap((key, at) => {
     // It may have lapsed since it was found.
-    const said = parsedOr(values[at] ?? 'null') as Partial<Replica> | null;
+    const said = parsedOr(values[at] ?? 'null') as Said | null;
     if (said === null || typeof said !== 'object') return [];
     const [service = '', ...replica] = key.slice(start.length).split(':');
-    const { since = '', handled = 0, failed = 0, deadLettered = 0 } = said;
-    return [{ service, replica: replica.join(':'), since, handled, failed, deadLettered }];
+    const { since = '', handled = 0, failed = 0, deadLettered = 0, rssBytes = null, openBreakers = [] } = said;
+    return [{ service, replica: replica.join(':'), since, handled, failed, deadLettered, rssBytes, openBreakers }];
   });
 }
 
@@ -63,5 +70,9 @@ async function readStream(redis: Redis, key: string, name: string, now: number):
 async function readMemory(redis: Redis): Promise<Status['memory']> {
   const report = await redis.info('memory');
   const numberOf = (field: string) => Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(report)?.[1] ?? 0);
-  return { usedBytes: numberOf('used_memory'), maxBytes: numberOf('maxmemory') };
+  return {
+    usedBytes: numberOf('used_memory'),
+    maxBytes: numberOf('maxmemory'),
+    rssBytes: numberOf('used_memory_rss'),
+  };
 }

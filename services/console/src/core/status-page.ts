@@ -13,12 +13,16 @@ const LATE_MS = 10_000;
  * formatStatus(status, screen); // ['14:03:22 · Redis holds 12.3 MB of 256.0 MB', '', 'service …', …]
  */
 export function formatStatus(status: Status, screen: Screen): string[] {
-  const { at, replicas, absentRewriters, streams, deadLetters, alerts, memory } = status;
+  const { at, replicas, absentRewriters, openBreakers, streams, deadLetters, alerts, memory } = status;
   const max = memory.maxBytes > 0 ? ` of ${megabytes(memory.maxBytes)}` : '';
   const rows: Piece[][] = [
-    [['dim', screen.clock(at)], ` · Redis holds ${megabytes(memory.usedBytes)}${max}`],
+    [['dim', screen.clock(at)], ` · Redis holds ${megabytes(memory.usedBytes)}${max} · ${resident(status)}`],
     [],
     ...serviceRows(replicas, absentRewriters, at),
+    ...openBreakers.map(({ rewriter, gateway }): Piece[] => [
+      ['red', `${rewriter} is skipped: it did not answer in time`],
+      ['dim', ` (${gateway})`],
+    ]),
     [],
     ...streamRows(streams),
     [],
@@ -30,10 +34,11 @@ export function formatStatus(status: Status, screen: Screen): string[] {
 
 function serviceRows(replicas: Replica[], absent: string[], at: number): Piece[][] {
   if (replicas.length + absent.length === 0) return [[['red', 'no service is there']]];
-  const head = headOf('service', 'up', 'handled', 'failed', 'dead', 'replica');
-  const present = replicas.map(({ service, replica, since, handled, failed, deadLettered }): Piece[] => [
+  const head = headOf('service', 'up', 'memory', 'handled', 'failed', 'dead', 'replica');
+  const present = replicas.map(({ service, replica, since, handled, failed, deadLettered, rssBytes }): Piece[] => [
     service,
     age(at - Date.parse(since)),
+    rssBytes === null ? '?' : megabytes(rssBytes),
     String(handled),
     String(failed),
     String(deadLettered),
@@ -70,6 +75,12 @@ function alertRows(alerts: Alert[]): Piece[][] {
 
 function headOf(...names: string[]): Piece[] {
   return names.map((name) => ['dim', name]);
+}
+
+/** What all processes have of this machine's memory, or of several machines'. */
+function resident({ replicas, memory }: Status): string {
+  const processes = replicas.reduce((sum, { rssBytes }) => sum + (rssBytes ?? 0), 0);
+  return `${megabytes(processes + memory.rssBytes)} with all services`;
 }
 
 function megabytes(bytes: number): string {

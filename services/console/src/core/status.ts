@@ -9,6 +9,8 @@ export interface Status {
   replicas: Replica[];
   /** Rewriters that have announced themselves once and are not there. */
   absentRewriters: string[];
+  /** The rewriters that a gateway skips for now, since they did not answer it in time. */
+  openBreakers: { rewriter: string; gateway: string }[];
   streams: StreamStatus[];
   deadLetters: number;
   /** Of the last hour. */
@@ -17,6 +19,8 @@ export interface Status {
     usedBytes: number;
     /** 0: as much as there is. */
     maxBytes: number;
+    /** What the system gave its process. */
+    rssBytes: number;
   };
 }
 
@@ -28,6 +32,8 @@ export interface Replica {
   handled: number;
   failed: number;
   deadLettered: number;
+  /** What the system gave its process; null where it does not say. */
+  rssBytes: number | null;
 }
 
 export interface StreamStatus {

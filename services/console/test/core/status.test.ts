@@ -4,11 +4,12 @@ import { formatStatus } from '../../src/core/status-page.ts';
 import { event, plainScreen, screen } from '../events.ts';
 
 const AT = Date.parse('2026-01-01T02:00:10Z');
-const replica = { since: '2026-01-01T00:00:10Z', handled: 1_234, failed: 0, deadLettered: 1 };
+const replica = { since: '2026-01-01T00:00:10Z', handled: 1_234, failed: 0, deadLettered: 1, rssBytes: 62_914_560 };
 const status: Status = {
   at: AT,
   replicas: [{ ...replica, service: 'intro-injector', replica: 'intro-injector-pi-7' }],
   absentRewriters: ['compact-rewriter'],
+  openBreakers: [{ rewriter: 'intro-injector', gateway: 'pi-1' }],
   streams: [
     {
       name: 'requests',
@@ -22,26 +23,28 @@ const status: Status = {
   ],
   deadLetters: 2,
   alerts: [{ type: 'rewriter.bypassed', detail: 'compact-rewriter absent', count: 12 }],
-  memory: { usedBytes: 13_000_000, maxBytes: 268_435_456 },
+  memory: { usedBytes: 13_000_000, maxBytes: 268_435_456, rssBytes: 10_485_760 },
 };
 const nothing: Status = {
   at: AT,
   replicas: [],
   absentRewriters: [],
+  openBreakers: [],
   streams: [],
   deadLetters: 0,
   alerts: [],
-  memory: { usedBytes: 1_048_576, maxBytes: 0 },
+  memory: { usedBytes: 1_048_576, maxBytes: 0, rssBytes: 2_097_152 },
 };
 
 describe('formatStatus', () => {
   test('shows services, streams with their groups, dead letters and alerts', () => {
     expect(formatStatus(status, plainScreen(80))).toEqual([
-      '02:00:10 · Redis holds 12.4 MB of 256.0 MB',
+      '02:00:10 · Redis holds 12.4 MB of 256.0 MB · 70.0 MB with all services',
       '',
-      'service           up      handled  failed  dead  replica',
-      'intro-injector       2 h     1234       0     1  intro-injector-pi-7',
+      'service           up      memory   handled  failed  dead  replica',
+      'intro-injector       2 h  60.0 MB     1234       0     1  intro-injector-pi-7',
       'compact-rewriter  absent',
+      'intro-injector is skipped: it did not answer in time (pi-1)',
       '',
       'stream    length  group             lag  pending  oldest unread',
       'requests    2000  compact-rewriter    3        1          3 min',
@@ -56,7 +59,7 @@ describe('formatStatus', () => {
 
   test('says so when there is nothing', () => {
     expect(formatStatus(nothing, plainScreen(80))).toEqual([
-      '02:00:10 · Redis holds 1.0 MB',
+      '02:00:10 · Redis holds 1.0 MB · 2.0 MB with all services',
       '',
       'no service is there',
       '',
@@ -70,8 +73,9 @@ describe('formatStatus', () => {
   test('shows in red who is absent and what waits too long', () => {
     const page = formatStatus(status, screen);
 
-    expect([page[4], page[7], page[11]]).toEqual([
+    expect([page[4], page[5], page[8], page[12]]).toEqual([
       '<red:compact-rewriter><red:  absent>',
+      '<red:intro-injector is skipped: it did not answer in time><dim: (pi-1)>',
       'requests    2000  compact-rewriter    3        1<red:          3 min>',
       '<red:2 dead letters>: loom dead-letters list',
     ]);

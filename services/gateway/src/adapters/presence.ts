@@ -13,6 +13,8 @@ export interface PresenceOptions {
   gateway: string;
   /** What `loom status` shows of it. */
   tally: { handled: number; failed: number };
+  /** The rewriters that are skipped for now. */
+  openBreakers: () => string[];
   /** How often it announces itself, milliseconds. Default 3,000. */
   everyMs?: number;
 }
@@ -30,13 +32,13 @@ export class Presence {
 
   constructor(options: PresenceOptions) {
     this.#options = options;
-    const { streams, log, gateway: replica, tally } = options;
+    const { streams, log, gateway: replica, tally, openBreakers } = options;
     this.#liveness = new Liveness({
       name: 'gateway',
       replica,
       streams,
       log,
-      says: () => ({ ...tally, ...this.#record }),
+      says: () => ({ ...tally, openBreakers: openBreakers(), ...this.#record }),
     });
   }
 

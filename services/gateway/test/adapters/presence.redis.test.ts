@@ -33,7 +33,9 @@ afterEach(() => {
   streams.close();
 });
 
-const open = () => new Presence({ streams, log, gateway: 'g1', tally: { handled: 7, failed: 1 }, everyMs: 50 });
+const tally = { handled: 7, failed: 1 };
+const openBreakers = () => ['intro-injector'];
+const open = () => new Presence({ streams, log, gateway: 'g1', tally, openBreakers, everyMs: 50 });
 
 async function said(key = PRESENT) {
   return JSON.parse((await redis.get(key)) ?? '{}') as {
@@ -53,7 +55,8 @@ describe('Presence', () => {
 
     expect(first).toEqual({
       since: expect.any(String),
-      ...{ handled: 7, failed: 1 },
+      rssBytes: expect.any(Number),
+      ...{ handled: 7, failed: 1, openBreakers: ['intro-injector'] },
       spans: { lostUntil: 0, sentUntil: expect.any(Number) },
     });
     expect((await said()).spans?.lostUntil).toBe(0);
