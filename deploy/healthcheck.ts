@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { CommonConfig, loadConfig, port } from '@loom/shared/config.ts';
+import { CommonConfig, loadConfig, port, urlTo } from '@loom/shared/config.ts';
 import { connectRedis } from '@loom/shared/connection.ts';
 import { z } from 'zod';
 
@@ -10,6 +10,7 @@ usage: node deploy/healthcheck.ts [pid]      pid of the service, by default 1: i
 
   OTEL_SERVICE_NAME    the service's name: gateway, intro-injector, …
   LOOM_ADMIN_PORT      of the gateway                       8081
+  LOOM_ADMIN_HOST      where that listens                   127.0.0.1
   REDIS_URL            where the others say that they live  redis://127.0.0.1:6379
   LOOM_KEY_PREFIX      of all keys in Redis                 loom
 
@@ -25,11 +26,12 @@ const ATTEMPTS = 3;
 const Settings = CommonConfig.pick({ REDIS_URL: true, LOOM_KEY_PREFIX: true }).extend({
   OTEL_SERVICE_NAME: z.string('expected the name of a service'),
   LOOM_ADMIN_PORT: port.default(8081),
+  LOOM_ADMIN_HOST: z.string().default('127.0.0.1'),
 });
 type Settings = z.infer<typeof Settings>;
 
-async function answers({ LOOM_ADMIN_PORT }: Settings): Promise<number> {
-  const url = `http://127.0.0.1:${LOOM_ADMIN_PORT}/healthz`;
+async function answers({ LOOM_ADMIN_HOST, LOOM_ADMIN_PORT }: Settings): Promise<number> {
+  const url = `${urlTo(LOOM_ADMIN_HOST, LOOM_ADMIN_PORT)}/healthz`;
   try {
     return (await fetch(url, { signal: AbortSignal.timeout(3_000) })).ok ? 0 : 1;
   } catch {

@@ -48,12 +48,13 @@ describe('docker-compose.yml', () => {
     );
   });
 
-  test('publishes on loopback alone, and nothing of a service that is scaled', () => {
+  test('publishes on loopback unless told otherwise, and nothing of a service that is scaled', () => {
     const published = entries.flatMap(([name, { ports = [] }]) => ports.map((port) => `${name} ${port}`));
 
     expect(published).toEqual([
       `redis 127.0.0.1:\${LOOM_REDIS_PORT:-6390}:6379`,
       `gateway 127.0.0.1:\${LOOM_PORT:-8080}:8080`,
+      `gateway \${LOOM_ADMIN_HOST:-127.0.0.1}:\${LOOM_ADMIN_PORT:-8081}:8081`,
       `otel-collector 127.0.0.1:\${LOOM_OTLP_PORT:-4318}:4318`,
     ]);
     expect(entries.filter(([, entry]) => 'container_name' in entry || 'network_mode' in entry)).toEqual([]);

@@ -31,6 +31,7 @@ describe('make up', () => {
     expect(up.lines().filter((line) => line.startsWith('loom '))).toEqual([
       'loom    │ ready. Connect Claude Code:',
       `loom    │   ANTHROPIC_BASE_URL=http://127.0.0.1:${LOOM_PORT} CLAUDE_CODE_GATEWAY_HINT_HEADERS=1 ENABLE_TOOL_SEARCH=true claude`,
+      'loom    │ or: services/console/bin/loom claude (the command that has status, doctor, tail and why, too)',
       'loom    │ and see the events themselves:',
       `loom    │   redis-cli -p ${LOOM_REDIS_PORT} XREAD BLOCK 0 STREAMS loom:responses '$'`,
       'loom    │ Each turn is one line here. Ctrl-C drains and ends everything.',

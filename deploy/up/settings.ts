@@ -9,6 +9,7 @@ export const Settings = z.object({
   LOOM_HOST: z.string().default('127.0.0.1'),
   LOOM_PORT: listenedPort.default(8080),
   LOOM_ADMIN_PORT: listenedPort.default(8081),
+  LOOM_ADMIN_HOST: z.string().default('127.0.0.1'),
   LOOM_REDIS_PORT: listenedPort.default(6390),
   LOOM_KEY_PREFIX: CommonConfig.shape.LOOM_KEY_PREFIX,
   /** Set: that Redis is used, and none is started. */
@@ -27,6 +28,7 @@ usage: make up        (or: node deploy/up.ts [--services <folder>] [--state <fol
   LOOM_PORT            where Claude Code connects          8080
   LOOM_HOST            on this address                     127.0.0.1
   LOOM_ADMIN_PORT      health and metrics                  8081
+  LOOM_ADMIN_HOST      on this address                     127.0.0.1
   LOOM_REDIS_PORT      the private Redis                   6390
   REDIS_URL            use this Redis, start none          unset
   LOOM_KEY_PREFIX      of all keys in Redis                loom

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
+import { urlTo } from '@loom/shared/config.ts';
 import type { Board } from './board.ts';
 import { requireFreePorts } from './ports.ts';
 import { gatewayIsReady, RedisUnreachableError, redisAnswers } from './readiness.ts';
@@ -87,14 +88,16 @@ function redisProgram({ LOOM_REDIS_PORT }: Settings, state: string, environment:
   return { name: 'redis', command, folder, environment };
 }
 
-function portsOf({ LOOM_HOST, LOOM_PORT, LOOM_ADMIN_PORT, LOOM_REDIS_PORT, REDIS_URL }: Settings) {
-  const loopback = '127.0.0.1';
+const LOOM = join(import.meta.dirname, '../../services/console/bin/loom');
+
+function portsOf({ LOOM_HOST, LOOM_PORT, LOOM_ADMIN_HOST, LOOM_ADMIN_PORT, LOOM_REDIS_PORT, REDIS_URL }: Settings) {
+  const holder = 'another gateway or a web server';
   return [
-    { host: LOOM_HOST, port: LOOM_PORT, setting: 'LOOM_PORT', holder: 'another gateway or a web server' },
-    { host: loopback, port: LOOM_ADMIN_PORT, setting: 'LOOM_ADMIN_PORT', holder: 'another gateway or a web server' },
+    { host: LOOM_HOST, port: LOOM_PORT, setting: 'LOOM_PORT', holder },
+    { host: LOOM_ADMIN_HOST, port: LOOM_ADMIN_PORT, setting: 'LOOM_ADMIN_PORT', holder },
     ...(REDIS_URL
       ? []
-      : [{ host: loopback, port: LOOM_REDIS_PORT, setting: 'LOOM_REDIS_PORT', holder: 'another Redis' }]),
+      : [{ host: '127.0.0.1', port: LOOM_REDIS_PORT, setting: 'LOOM_REDIS_PORT', holder: 'another Redis' }]),
   ];
 }
 
@@ -104,15 +107,16 @@ function withThisNode([command, ...words]: string[]): string[] {
 }
 
 async function announceReady(settings: Settings, say: (line: string) => void, stop: AbortSignal): Promise<void> {
-  const { LOOM_HOST, LOOM_PORT, LOOM_ADMIN_PORT, LOOM_REDIS_PORT, LOOM_KEY_PREFIX, REDIS_URL } = settings;
+  const { LOOM_HOST, LOOM_PORT, LOOM_ADMIN_HOST, LOOM_ADMIN_PORT } = settings;
+  const { LOOM_REDIS_PORT, LOOM_KEY_PREFIX, REDIS_URL } = settings;
   const onWait = (reason: string) => say(`not ready yet: ${reason}`);
-  await gatewayIsReady(`http://127.0.0.1:${LOOM_ADMIN_PORT}/readyz`, { patienceMs: 15_000, onWait }, stop);
-  const host = LOOM_HOST === '0.0.0.0' || LOOM_HOST === '::' ? '127.0.0.1' : LOOM_HOST;
+  await gatewayIsReady(`${urlTo(LOOM_ADMIN_HOST, LOOM_ADMIN_PORT)}/readyz`, { patienceMs: 15_000, onWait }, stop);
   const redis = REDIS_URL ? '-u "$REDIS_URL"' : `-p ${LOOM_REDIS_PORT}`;
   say('ready. Connect Claude Code:');
   say(
-    `  ANTHROPIC_BASE_URL=http://${host}:${LOOM_PORT} CLAUDE_CODE_GATEWAY_HINT_HEADERS=1 ENABLE_TOOL_SEARCH=true claude`,
+    `  ANTHROPIC_BASE_URL=${urlTo(LOOM_HOST, LOOM_PORT)} CLAUDE_CODE_GATEWAY_HINT_HEADERS=1 ENABLE_TOOL_SEARCH=true claude`,
   );
+  say(`or: ${relative(process.cwd(), LOOM)} claude (the command that has status, doctor, tail and why, too)`);
   say('and see the events themselves:');
   say(`  redis-cli ${redis} XREAD BLOCK 0 STREAMS ${LOOM_KEY_PREFIX}:responses '$'`);
   say('Each turn is one line here. Ctrl-C drains and ends everything.');

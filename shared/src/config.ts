@@ -70,6 +70,17 @@ function readPassword(file: string): string {
 /** A TCP port; 0 takes any free one. */
 export const port = z.coerce.number('expected a port').int().min(0).max(65_535);
 
+/**
+ * How a server that listens there is reached from its own machine: what stands for every address is none to connect to.
+ *
+ * @example
+ * urlTo('0.0.0.0', 8080); // 'http://127.0.0.1:8080'
+ */
+export function urlTo(host: string, port: number): string {
+  const address = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host;
+  return `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
+}
+
 /** A whole number of at least `least`, with its unit in the setting's name. */
 export const wholeNumber = (least: number) => z.coerce.number('expected a whole number').int().min(least);
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { CommonConfig, ConfigError, loadConfig, port, wholeNumber } from '@loom/shared';
+import { urlTo } from '@loom/shared/config.ts';
 
 const Config = CommonConfig.extend({ LOOM_PORT: port.default(8080), LOOM_HOLD_MS: wholeNumber(1).default(150) });
 
@@ -46,4 +47,14 @@ describe('loadConfig', () => {
       expect(loadConfig(CommonConfig, { REDIS_URL }).REDIS_URL).toBe(REDIS_URL);
     },
   );
+});
+
+test.each([
+  ['127.0.0.1', 'http://127.0.0.1:8080'],
+  ['0.0.0.0', 'http://127.0.0.1:8080'],
+  ['::', 'http://[::1]:8080'],
+  ['fd00::2', 'http://[fd00::2]:8080'],
+  ['pi.local', 'http://pi.local:8080'],
+])('urlTo reaches a server that listens on %s', (host, url) => {
+  expect(urlTo(host, 8080)).toBe(url);
 });

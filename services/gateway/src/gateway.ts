@@ -5,6 +5,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ConfigError, type Logger, Streams } from '@loom/shared';
+import { urlTo } from '@loom/shared/config.ts';
 import type { Express } from 'express';
 import { createAdminApp } from './adapters/admin-app.ts';
 import { refuseUnreadable } from './adapters/api-error.ts';
@@ -109,8 +110,8 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   }
 
   return {
-    url: `http://${config.LOOM_HOST}:${portOf(server)}`,
-    adminUrl: `http://${config.LOOM_ADMIN_HOST}:${portOf(adminServer)}`,
+    url: urlTo(config.LOOM_HOST, portOf(server)),
+    adminUrl: urlTo(config.LOOM_ADMIN_HOST, portOf(adminServer)),
     stop,
   };
 }

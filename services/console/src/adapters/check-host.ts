@@ -21,11 +21,12 @@ export function checkNode(): Verdict {
 }
 
 /**
+ * @param admin the gateway's own port, as an address
  * @param stop ends the question
  * @returns also whether a gateway answered
  */
-export async function checkGateway(adminPort: number, stop: AbortSignal): Promise<Verdict & { isThere?: true }> {
-  const address = `http://127.0.0.1:${adminPort}/readyz`;
+export async function checkGateway(admin: string, stop: AbortSignal): Promise<Verdict & { isThere?: true }> {
+  const address = `${admin}/readyz`;
   const answer = await fetch(address, { signal: stop }).catch(() => undefined);
   if (!answer) return fail(`nobody answers at ${address}`, 'Start it: loom up; or set LOOM_ADMIN_PORT');
   const readiness = Readiness.safeParse(await answer.json().catch(() => undefined));

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { CommonConfig, loadConfig, port } from '@loom/shared/config.ts';
+import { CommonConfig, loadConfig, port, urlTo } from '@loom/shared/config.ts';
 import { reasonOf } from '@loom/shared/redaction.ts';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
@@ -23,6 +23,7 @@ import { plainJson } from '../core/plain.ts';
 const DoctorConfig = z.object({
   LOOM_HOST: z.string().default('127.0.0.1'),
   LOOM_PORT: port.min(1).default(8080),
+  LOOM_ADMIN_HOST: z.string().default('127.0.0.1'),
   LOOM_ADMIN_PORT: port.min(1).default(8081),
   LOOM_SPOOL_DIR: z.string().default(join(import.meta.dirname, '../../../../.loom/spool')),
   OTEL_EXPORTER_OTLP_ENDPOINT: CommonConfig.shape.OTEL_EXPORTER_OTLP_ENDPOINT,
@@ -70,10 +71,12 @@ export async function runDoctor({ json }: { json?: true }): Promise<void> {
 
   tell('node', checkNode());
   for (const [name, verdict] of Object.entries(await checkBus(environment))) tell(name as Name, verdict);
-  const answered: Verdict & { isThere?: true } = await within(checkGateway(config.LOOM_ADMIN_PORT, stop()));
+  const answered: Verdict & { isThere?: true } = await within(
+    checkGateway(urlTo(config.LOOM_ADMIN_HOST, config.LOOM_ADMIN_PORT), stop()),
+  );
   const { isThere = false, ...gateway } = answered;
   tell('gateway', gateway);
-  tell('port', await within(checkPort(`http://${config.LOOM_HOST}:${config.LOOM_PORT}`, isThere, stop())));
+  tell('port', await within(checkPort(urlTo(config.LOOM_HOST, config.LOOM_PORT), isThere, stop())));
   tell('settings', await within(checkSettings(settings, stop())));
   tell('hook', await within(checkHook(settings, environment, stop())));
   tell('collector', await within(checkCollector(config.OTEL_EXPORTER_OTLP_ENDPOINT, stop())));
