@@ -17,6 +17,7 @@ const ROUTES: Record<keyof typeof EventData, string> = {
   'turn.started': 'trace-grouper → anyone',
   'turn.ended': 'trace-grouper → anyone',
   'spool.full': 'gateway → operator',
+  'stream.gap': 'gateway, any reader → operator',
 };
 
 /** The README's table of events, from the schemas: a line each; a field with `?` may be absent. */

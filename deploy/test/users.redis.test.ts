@@ -50,10 +50,12 @@ const FOR_NOBODY = [
   'GET other:key',
   'DEL other:key',
   'RENAME loom:requests loom:gone',
-  'XTRIM loom:requests MAXLEN 0',
   'DEL loom:requests',
   'PUBLISH other 1',
 ];
+
+/** What a gateway needs to keep the streams, and nobody else. */
+const FOR_GATEWAYS = ['XTRIM loom:requests MAXLEN 0', 'SET loom:streams-kept a'];
 
 /** What each user is refused, though another one needs it. */
 const FOR_OTHERS: Record<string, string[]> = {
@@ -70,7 +72,10 @@ const FOR_OTHERS: Record<string, string[]> = {
     'RPUSH intro:memorables:s a',
     'GET loom:compaction:s',
     'HGETALL loom:turn:t',
-    'EVAL return(1) 0',
+    'XTRIM loom:dead-letters MAXLEN 0',
+    'XTRIM loom:edits:g MAXLEN 0',
+    'EVAL return(1) 1 loom:ledger:s',
+    'GET loom:service:intro-injector:a',
     'SCAN 0',
   ],
   'compact-rewriter': [
@@ -164,13 +169,24 @@ const ALLOWED: Record<string, string[]> = {
     'EXPIRE loom:edits:g 1',
     'SET loom:gateway-left:g {} EX 1',
     'HMGET loom:ledger:s a',
+    'XTRIM loom:transcripts MINID ~ 1-1 LIMIT 10',
+    'XGROUP DELCONSUMER loom:captures g c',
+    'XPENDING loom:turns g - + 1',
+    'EVAL return(1) 1 loom:alerts',
+    'EXISTS loom:service:scribe:a',
   ],
   'compact-rewriter': ['XCLAIM loom:requests g c 0 1-1', 'XRANGE loom:requests 1-1 1-1', 'CLIENT UNBLOCK 999'],
-  'intro-injector': ['XCLAIM loom:responses g c 0 1-1', 'LLEN intro:memorables:s', 'LINDEX intro:memorables:s -1'],
+  'intro-injector': [
+    'XCLAIM loom:responses g c 0 1-1',
+    'LLEN intro:memorables:s',
+    'LINDEX intro:memorables:s -1',
+    'XADD loom:alerts * a b',
+  ],
   'transcript-watcher': ['XCLAIM loom:requests g c 0 1-1', 'RENAME loom:bull:watch:a loom:bull:watch:b'],
   'trace-grouper': [
     'XCLAIM loom:transcripts g c 0 1-1',
     'SETEX quota:q 60 {}',
+    'XADD loom:alerts * a b',
     'RENAME loom:bull:turn-end:a loom:bull:turn-end:b',
   ],
   operator: ['SCAN 0', 'XADD loom:requests * a b', 'HGETALL loom:ledger:s', 'INFO memory', 'XINFO STREAM loom:alerts'],
@@ -198,7 +214,8 @@ describe('users.acl', () => {
   });
 
   test.each(Object.keys(FOR_OTHERS))('refuses %s what nobody needs, and what is for others', async (user) => {
-    const commands = [...FOR_NOBODY, ...(FOR_OTHERS[user] as string[])];
+    const forGateways = user === 'gateway' ? [] : FOR_GATEWAYS;
+    const commands = [...FOR_NOBODY, ...forGateways, ...(FOR_OTHERS[user] as string[])];
 
     expect(await refused(user, commands)).toEqual(commands);
   });

@@ -26,8 +26,8 @@ export interface ConsumerOptions {
   sources: Source[];
   /** Resolves to whether the entry is settled (false leaves it pending); must not reject. */
   deliver: (entry: Entry, giveUp: AbortSignal) => Promise<boolean>;
-  /** Told of pending entries that were trimmed away before anybody settled them. */
-  trimmed: (key: string, ids: string[]) => void;
+  /** Settles pending entries that were trimmed away before anybody did; may reject, and is then asked again. */
+  trimmed: (key: string, ids: string[]) => Promise<void>;
 }
 
 const IN_FLIGHT = 32;
@@ -164,10 +164,7 @@ export class Consumer {
     const room = () => this.#inFlight.room();
     for await (const found of claimPending(streams.redis, { key, group, consumer, idleMs, own, except, room })) {
       if ('id' in found) this.#dispatch(found);
-      else {
-        await streams.redis.xack(key, group, ...found.trimmed);
-        trimmed(key, found.trimmed);
-      }
+      else await trimmed(key, found.trimmed);
     }
   }
 

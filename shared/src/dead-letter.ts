@@ -1,5 +1,5 @@
 import type { Entry } from './claim.ts';
-import { KEEP } from './event.ts';
+import { capOf } from './event.ts';
 import type { SealedEntry } from './streams.ts';
 
 /**
@@ -9,5 +9,5 @@ import type { SealedEntry } from './streams.ts';
 export function deadLetter(key: string, entry: Entry, group: string, reason: string): SealedEntry {
   const { fields, deliveries, key: origin, id: originid } = entry;
   const obituary = { group, deliveries: String(deliveries), reason, origin, originid };
-  return { key, keep: KEEP['dead-letters'], fields: [...fields, ...Object.entries(obituary).flat()] };
+  return { key, keep: capOf('dead-letters'), fields: [...fields, ...Object.entries(obituary).flat()] };
 }

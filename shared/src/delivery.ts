@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Context, context, trace } from '@opentelemetry/api';
+import { type Context, context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import type { Entry } from './claim.ts';
 import { deadLetter } from './dead-letter.ts';
 import {
@@ -75,10 +75,16 @@ export class Delivery {
     }
   }
 
-  /** Pending entries that are gone from their stream: nobody will ever handle them. */
-  countTrimmed(stream: string, ids: string[]): void {
+  /** Pending entries, oldest first, that are gone from their stream: nobody will ever handle them, which is told. */
+  async settleTrimmed(key: string, ids: string[]): Promise<void> {
+    const { streams, name: group, log } = this.#options;
+    const [from = '', to = from] = [ids[0], ids.at(-1)];
+    const stream = key.slice(streams.key('').length);
+    const data = { stream, group, state: 'pending', from, to, lost: ids.length } as const;
+    const gap = { type: 'stream.gap', id: `${stream}:${group}:${from}:${to}`, subject: group, data } as const;
+    await streams.append([streams.seal(gap, ROOT_CONTEXT)], (multi) => multi.xack(key, group, ...ids));
     this.counters.trimmed += ids.length;
-    this.#options.log.error('trimmed before they were handled', { stream, entries: ids });
+    log.error('trimmed before they were handled', { stream: key, entries: ids });
   }
 
   /** Resolves when the entry is settled. */

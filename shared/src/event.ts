@@ -234,6 +234,18 @@ export const EventData = {
     gateway: z.string(),
     dropped: z.int().positive(),
   }),
+  'stream.gap': z.looseObject({
+    /** Without the key prefix. */
+    stream: z.string(),
+    group: z.string(),
+    /** `unread`: the group was never given them; `pending`: it was, and did not acknowledge them. */
+    state: z.enum(['unread', 'pending']),
+    /** Entry ids: what is lost came after `from` where it was unread, began with it where it was pending. */
+    from: z.string(),
+    /** What was unread came before this entry, the oldest that is left; what was pending ended with it. */
+    to: z.string(),
+    lost: z.int().positive(),
+  }),
 } as const;
 
 export { type CapturedMessage, CaptureMode, type ContentBlock } from './event-data/capture.ts';
@@ -259,10 +271,11 @@ export const STREAM_OF = {
   'turn.started': 'turns',
   'turn.ended': 'turns',
   'spool.full': 'alerts',
+  'stream.gap': 'alerts',
 } as const satisfies Record<EventType, string>;
 export type StreamName = (typeof STREAM_OF)[EventType];
 
-/** How many entries each stream keeps, approximately (`MAXLEN ~`). */
+/** How many entries each stream keeps, approximately, once its groups have read them. */
 export const KEEP = {
   requests: 2_000,
   edits: 2_000,
@@ -275,6 +288,17 @@ export const KEEP = {
   alerts: 5_000,
   'dead-letters': 5_000,
 } as const;
+
+/** The streams that a gateway trims to `KEEP`; the others have no groups, and whoever writes trims them. */
+export const KEPT_FOR_GROUPS = ['requests', 'responses', 'captures', 'transcripts', 'turns', 'alerts'] as const;
+
+/**
+ * The `MAXLEN ~` of whoever writes to a stream: twice what it keeps, as long as a group that is alive has not read on.
+ * Only here does memory go before events.
+ */
+export function capOf(stream: keyof typeof KEEP): number {
+  return (KEPT_FOR_GROUPS as readonly string[]).includes(stream) ? 2 * KEEP[stream] : KEEP[stream];
+}
 
 /** What a handler returns: the facts of an event. The run loop or the publisher adds the envelope. */
 export type Draft = {

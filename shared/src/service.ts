@@ -100,7 +100,7 @@ class RunningService implements Service {
     this.#consumer = new Consumer({
       ...{ streams, log, sources, group: name, consumer: replica },
       deliver: (entry, giveUp) => this.#delivery.deliver(entry, giveUp),
-      trimmed: (stream, ids) => this.#delivery.countTrimmed(stream, ids),
+      trimmed: (stream, ids) => this.#delivery.settleTrimmed(stream, ids),
     });
   }
 

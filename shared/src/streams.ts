@@ -2,7 +2,7 @@ import type { Context, Span } from '@opentelemetry/api';
 import type { ChainableCommander, Redis } from 'ioredis';
 import { v7 as uuidv7 } from 'uuid';
 import { connectRedis } from './connection.ts';
-import { type Draft, encodeEvent, KEEP, type LoomEvent, STREAM_OF } from './event.ts';
+import { capOf, type Draft, encodeEvent, type LoomEvent, STREAM_OF } from './event.ts';
 import type { Logger } from './log.ts';
 import { failSpan, startSendSpan } from './messaging-span.ts';
 import { errorTypeOf, reasonOf } from './redaction.ts';
@@ -110,7 +110,7 @@ export class Streams {
       tracestate: tracestateOf(span),
       data: draft.data,
     } as LoomEvent;
-    return { key, fields: encodeEvent(event), keep: KEEP[STREAM_OF[draft.type]], event, span };
+    return { key, fields: encodeEvent(event), keep: capOf(STREAM_OF[draft.type]), event, span };
   }
 
   /**

@@ -23,6 +23,7 @@ import { Presence } from './adapters/presence.ts';
 import { RewriterRegistry } from './adapters/rewriter-registry.ts';
 import { SessionRecords } from './adapters/session-records.ts';
 import { Spool } from './adapters/spool.ts';
+import { StreamKeeper } from './adapters/stream-keeper.ts';
 import { UpstreamProxy } from './adapters/upstream-proxy.ts';
 import type { Config } from './config.ts';
 import { PendingAnswers } from './core/pending-answers.ts';
@@ -75,6 +76,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   const admin = createAdminApp({ streams, registry, holds, spool, metrics, expectedRewriters });
   await registry.start();
   presence.start();
+  const keeper = new StreamKeeper({ streams, publisher, log, gateway });
   const server = await listen(app, 'LOOM_PORT', config.LOOM_HOST, config.LOOM_PORT);
   const adminServer = await listen(admin, 'LOOM_ADMIN_PORT', config.LOOM_ADMIN_HOST, config.LOOM_ADMIN_PORT);
   const sockets = socketsOf(server);
@@ -98,6 +100,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
     adminServer.close();
     adminServer.closeAllConnections();
     registry.stop();
+    keeper.stop();
     await holds.close();
     replies.close();
     await ledger.close();

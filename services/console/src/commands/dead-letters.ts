@@ -1,10 +1,11 @@
-import { KEEP, type StreamName } from '@loom/shared/event.ts';
+import { compareIds } from '@loom/shared/entry-id.ts';
+import { capOf, KEEP, type StreamName } from '@loom/shared/event.ts';
 import { counted } from '@loom/shared/figures.ts';
 import { isConfirmed } from '../adapters/confirm.ts';
 import { Complaint } from '../complaint.ts';
 import { type Context, withContext } from '../context.ts';
 import { type DeadLetter, describeDeadLetter, findDeadLetter, formatDeadLetter } from '../core/dead-letter.ts';
-import { compareIds, type Entry, toObject } from '../core/entry.ts';
+import { type Entry, toObject } from '../core/entry.ts';
 import { plain, plainJson } from '../core/plain.ts';
 
 const STREAM = 'dead-letters';
@@ -72,7 +73,7 @@ async function replay(letter: DeadLetter, { redis, key, prefix }: Context): Prom
   if ((await redis.type(origin)) !== 'stream')
     throw new Complaint(`${id} comes from ${plain(origin)}, which is no stream any more; nobody would read it there`);
   const name = origin.slice(prefix.length + 1).split(':', 1)[0] as StreamName;
-  const keep = KEEP[name] ?? KEEP[STREAM];
+  const keep = capOf(name in KEEP ? name : STREAM);
   const replies = await redis
     .multi()
     .xadd(origin, 'MAXLEN', '~', keep, '*', ...original)

@@ -1,4 +1,5 @@
-import { type Entry, pairsOf, parsedOr, timeOfId } from './entry.ts';
+import { timeOfId } from '@loom/shared/entry-id.ts';
+import { type Entry, pairsOf, parsedOr } from './entry.ts';
 import { inert, plain } from './plain.ts';
 import { fitLine, type Screen } from './screen.ts';
 import { shortSession } from './session.ts';

@@ -10,18 +10,6 @@ export interface Entry {
   fields: string[];
 }
 
-/** Orders entry ids as Redis does. */
-export function compareIds(left: string, right: string): number {
-  const [leftMs = 0, leftSequence = 0] = left.split('-').map(Number);
-  const [rightMs = 0, rightSequence = 0] = right.split('-').map(Number);
-  return leftMs - rightMs || leftSequence - rightSequence;
-}
-
-/** When Redis took the entry: Unix time, milliseconds. */
-export function timeOfId(id: string): number {
-  return Number.parseInt(id, 10);
-}
-
 /** The event of an entry; undefined when it is none, or of a type that is newer than this program. */
 export function findEvent({ fields }: Entry): LoomEvent | undefined {
   try {

@@ -1,4 +1,5 @@
-import { compareIds, type Entry } from './entry.ts';
+import { compareIds } from '@loom/shared/entry-id.ts';
+import type { Entry } from './entry.ts';
 
 /**
  * Orders what one read of several streams gave, by entry id. A stream that gave as much as was asked for may hold more

@@ -1,4 +1,5 @@
 import type { LoomEvent } from '@loom/shared/event.ts';
+import { counted } from '@loom/shared/figures.ts';
 import { plain } from './plain.ts';
 
 /** How Loom does, as Redis tells it. */
@@ -70,7 +71,10 @@ export interface Alert {
 export function tallyAlerts(events: readonly LoomEvent[]): Alert[] {
   const groups = Map.groupBy(events, (event) => `${event.type} ${detailOf(event)}`);
   return [...groups.values()]
-    .map((same) => ({ type: (same[0] as LoomEvent).type, detail: detailOf(same[0] as LoomEvent), count: same.length }))
+    .map((same) => {
+      const [first] = same as [LoomEvent];
+      return { type: first.type, detail: `${detailOf(first)}${lostIn(same)}`, count: same.length };
+    })
     .sort((left, right) => right.count - left.count || (left.type < right.type ? -1 : 1));
 }
 
@@ -79,5 +83,12 @@ function detailOf({ type, data }: LoomEvent): string {
     return plain([data.rewriter, data.outcome, data.reason].filter((part) => part !== undefined).join(' '));
   if (type === 'identity.lost') return plain(`${data.rewriter} ${data.reason}`);
   if (type === 'compaction.unrecognised' || type === 'transcript.refused') return plain(data.reason);
+  if (type === 'stream.gap') return plain(`${data.group} of ${data.stream}`);
   return '';
+}
+
+/** What gaps lost all together: each tells of what is new in it. */
+function lostIn(events: readonly LoomEvent[]): string {
+  const lost = events.reduce((sum, { type, data }) => sum + (type === 'stream.gap' ? data.lost : 0), 0);
+  return lost > 0 ? `: ${counted(lost, 'event')} lost` : '';
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { encodeEvent } from '@loom/shared/event.ts';
-import { findEvent, timeOfId, toObject } from '../../src/core/entry.ts';
+import { findEvent, toObject } from '../../src/core/entry.ts';
 import { event, SESSION, transcriptLine } from '../events.ts';
 
 const line = event('transcript.line', transcriptLine());
@@ -47,8 +47,4 @@ describe('toObject', () => {
       odd: '',
     });
   });
-});
-
-test('timeOfId is when Redis took the entry', () => {
-  expect(timeOfId('1760000000000-3')).toBe(1_760_000_000_000);
 });

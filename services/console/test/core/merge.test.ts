@@ -1,16 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
+import { compareIds } from '@loom/shared/entry-id.ts';
 import { holds } from '@loom/shared/testing/law.ts';
 import fc from 'fast-check';
-import { compareIds, type Entry } from '../../src/core/entry.ts';
+import type { Entry } from '../../src/core/entry.ts';
 import { mergeBatches } from '../../src/core/merge.ts';
 
 const entry = (key: string, id: string): Entry => ({ key, id, fields: [] });
-
-describe('compareIds', () => {
-  test('orders by milliseconds, then by sequence, as numbers', () => {
-    expect(['10-0', '9-10', '9-9'].sort(compareIds)).toEqual(['9-9', '9-10', '10-0']);
-  });
-});
 
 describe('mergeBatches', () => {
   test('orders the entries of several streams by id', () => {

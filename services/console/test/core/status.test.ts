@@ -105,17 +105,24 @@ describe('tallyAlerts', () => {
         waitedMs: 1,
         ...(reason && { reason }),
       });
+    const gap = (lost: number) => ({
+      ...{ stream: 'responses', group: 'trace-grouper', state: 'unread' as const },
+      ...{ from: '1-0', to: '9-0', lost },
+    });
     const events = [
       event('spool.full', { gateway: 'g1', dropped: 3 }),
       bypassed('a'),
       bypassed('b', 'a test\nfailed'),
       bypassed('b', 'a test\nfailed'),
       event('identity.lost', { requestId: 'r', rewriter: 'a', labels: [], waitedMs: 1, reason: 'late' }),
+      event('stream.gap', gap(2_000)),
+      event('stream.gap', gap(12)),
       event('compaction.unrecognised', { requestId: 'r', reason: 'no pack fits', opening: '…' }),
     ];
 
     expect(tallyAlerts(events)).toEqual([
       { type: 'rewriter.bypassed', detail: 'b refused a test failed', count: 2 },
+      { type: 'stream.gap', detail: 'trace-grouper of responses: 2012 events lost', count: 2 },
       { type: 'compaction.unrecognised', detail: 'no pack fits', count: 1 },
       { type: 'identity.lost', detail: 'a late', count: 1 },
       { type: 'rewriter.bypassed', detail: 'a refused', count: 1 },

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { DataOf } from '@loom/shared/event.ts';
-import { encodeEvent, KEEP, STREAM_OF } from '@loom/shared/event.ts';
+import { capOf, encodeEvent, STREAM_OF } from '@loom/shared/event.ts';
 import type { Streams } from '@loom/shared/streams.ts';
 import { untraced } from '@loom/shared/telemetry.ts';
 import { formatTraceParent } from '@loom/shared/trace-context.ts';
@@ -96,7 +96,7 @@ export class LineStore {
     const key = this.#keyOf(ref);
     const stream = STREAM_OF['transcript.line'];
     const keys = [key, `${key}:lines`, this.#streams.key(stream), this.#streams.key(`watched:${session}`)];
-    const args = [from.epoch, from.offset, to.offset, to.tail, TTL_S, KEEP[stream], `transcript:${session}`];
+    const args = [from.epoch, from.offset, to.offset, to.tail, TTL_S, capOf(stream), `transcript:${session}`];
     const entries = lines.flatMap((line) => {
       const fields = this.#fieldsOf(ref, line.data);
       return [line.hash, line.payload ?? '', fields.length, ...fields];
