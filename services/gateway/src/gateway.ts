@@ -1,6 +1,6 @@
 import { hash, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import http from 'node:http';
+import type { Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -8,7 +8,6 @@ import { ConfigError, type Logger, Streams } from '@loom/shared';
 import { urlTo } from '@loom/shared/config.ts';
 import type { Express } from 'express';
 import { createAdminApp } from './adapters/admin-app.ts';
-import { refuseUnreadable } from './adapters/api-error.ts';
 import { BoundedReads } from './adapters/bounded-reads.ts';
 import { Captures } from './adapters/captures.ts';
 import { EditHolds } from './adapters/edit-holds.ts';
@@ -16,6 +15,7 @@ import { EditReplies } from './adapters/edit-replies.ts';
 import { EditStage } from './adapters/edit-stage.ts';
 import { EventPublisher } from './adapters/event-publisher.ts';
 import { createGatewayApp } from './adapters/gateway-app.ts';
+import { createHttpServer } from './adapters/http-server.ts';
 import { LedgerStore } from './adapters/ledger-store.ts';
 import { MessagesHandler } from './adapters/messages-handler.ts';
 import { openMetrics } from './adapters/metrics.ts';
@@ -29,8 +29,6 @@ import type { Config } from './config.ts';
 import { PendingAnswers } from './core/pending-answers.ts';
 
 const DRAIN_MS = 30_000;
-const CLIENT_KEEP_ALIVE_MS = 75_000;
-const MAX_HEADER_BYTES = 65_536;
 
 export interface Gateway {
   /** Where clients connect: `http://host:port`. */
@@ -120,13 +118,8 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
 }
 
 /** Listens, or throws ConfigError with the setting that stands in the way. */
-async function listen(app: Express, setting: string, host: string, port: number): Promise<http.Server> {
-  // Longer than any client keeps a connection idle, or it would meet a socket that is just being closed.
-  const options = { keepAliveTimeout: CLIENT_KEEP_ALIVE_MS, requestTimeout: 0, maxHeaderSize: MAX_HEADER_BYTES };
-  const server = http.createServer(options, app);
-  // An expectation that Node does not know is for the upstream to judge.
-  server.on('checkExpectation', app);
-  server.on('clientError', refuseUnreadable);
+async function listen(app: Express, setting: string, host: string, port: number): Promise<Server> {
+  const server = createHttpServer(app);
   server.listen(port, host);
   try {
     await once(server, 'listening');
@@ -139,7 +132,7 @@ async function listen(app: Express, setting: string, host: string, port: number)
 }
 
 /** The connections that are open. */
-function socketsOf(server: http.Server): ReadonlySet<Socket> {
+function socketsOf(server: Server): ReadonlySet<Socket> {
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
@@ -148,6 +141,6 @@ function socketsOf(server: http.Server): ReadonlySet<Socket> {
   return sockets;
 }
 
-function portOf(server: http.Server): number {
+function portOf(server: Server): number {
   return (server.address() as AddressInfo).port;
 }

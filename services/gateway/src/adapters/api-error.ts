@@ -1,5 +1,5 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http';
-import type { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
 
 /**
  * Loom's own failures, in the shape of the API's errors, so that the client reads them as it reads the API's. The header
@@ -33,14 +33,20 @@ export function sendFailure(response: ServerResponse, { status, type, code, mess
   response.end(body);
 }
 
+const UNREADABLE = new Map<string | undefined, number>([
+  ['HPE_HEADER_OVERFLOW', 431],
+  ['ERR_HTTP_REQUEST_TIMEOUT', 408],
+]);
+
 /** Answers what is no HTTP request that could be read (a bad header line, too many headers), and closes the connection. */
-export function refuseUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
+export function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+  // Where nothing was asked nothing is answered: a client might take it for the answer to what it asks next.
+  if (!socket.writable || error.code === 'ECONNRESET' || socket.bytesRead === 0) {
     socket.destroy();
     return;
   }
-  const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
-  const message = `Loom: expected an HTTP request, got ${error.code ?? error.name}`;
+  const status = UNREADABLE.get(error.code) ?? 400;
+  const message = `Loom: expected an HTTP request, got ${error.code ?? error.message}`;
   const body = JSON.stringify({ type: 'error', error: { type: 'invalid_request_error', message } });
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,

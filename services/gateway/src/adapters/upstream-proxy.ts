@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { errorTypeOf, type Logger } from '@loom/shared';
 import { createProxyMiddleware } from 'http-proxy-middleware';
+import { findAnswerFault } from '../core/answer-fault.ts';
 import { requestHeaders, responseHeaders } from '../core/headers.ts';
 import { type BodyParts, lengthOf } from '../core/splice.ts';
 import { sendFailure } from './api-error.ts';
@@ -60,7 +61,7 @@ export class UpstreamProxy {
       on: {},
       plugins: [
         (proxy) => {
-          proxy.on('proxyReq', (proxyRequest, request) => this.#onRequest(proxyRequest, request));
+          proxy.on('proxyReq', (proxyRequest, request, response) => this.#onRequest(proxyRequest, request, response));
           proxy.on('proxyRes', (answer, request, response) => this.#onAnswer(answer, request, response));
           proxy.on('error', (error, request, response) => this.#onError(error, request, response));
           // The client left and took its socket along: `close` of the response has told the exchange.
@@ -92,12 +93,17 @@ export class UpstreamProxy {
     this.#agent.destroy();
   }
 
-  #onRequest(proxyRequest: http.ClientRequest, request: IncomingMessage): void {
+  #onRequest(proxyRequest: http.ClientRequest, request: IncomingMessage, response: ServerResponse): void {
     const underWay = this.#underWay.get(request);
     if (!underWay) return;
     proxyRequest.path = underWay.path === '*' ? '*' : this.#basePath + underWay.path;
     proxyRequest.once('timeout', () => {
       underWay.timedOut = true;
+    });
+    // Node gives an upgrade to its listener, or the client waits for ever: nobody asked for another protocol.
+    proxyRequest.once('upgrade', (answer, socket) => {
+      socket.destroy();
+      this.#onAnswer(answer, request, response);
     });
     // The body was read whole: written at once, it leaves in as few packets as there can be.
     if (!underWay.body) return;
@@ -111,6 +117,12 @@ export class UpstreamProxy {
     if (!underWay) return;
     underWay.isAnswered = true;
     const { exchange } = underWay;
+    const fault = findAnswerFault(answer);
+    if (fault) {
+      answer.destroy();
+      this.#fail(underWay, response, fault);
+      return;
+    }
     exchange?.responded(answer);
     response.sendDate = false;
     try {
