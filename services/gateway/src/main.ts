@@ -7,6 +7,8 @@ const NAME = 'gateway';
 await runMain({ name: NAME, usage: USAGE }, async () => {
   const config = loadConfig(Config, process.env);
   const log = createLog({ service: NAME, level: config.LOG_LEVEL });
-  const gateway = await startGateway(config, log);
-  exitOnSignals(log, () => gateway.stop());
+  const starting = startGateway(config, log);
+  // Before it has started: who reads that it listens may end it at once.
+  exitOnSignals(log, async () => (await starting).stop());
+  await starting;
 });

@@ -33,8 +33,8 @@ export interface UpstreamOptions {
 
 /** Also how long a connection may take to come about. Routers forget idle connections, and whoever uses one waits in vain. */
 const IDLE_CONNECTION_MS = 30_000;
-/** The longest that a client waits for the end of an answer which came whole. */
-const UNDERSTOOD_MS = 250;
+/** The longest that a client waits for the end of an answer which came whole: for a machine that has no time to decode. */
+const UNDERSTOOD_MS = 2_000;
 const NOTHING = Buffer.alloc(0);
 
 /** Forwards requests to the one upstream: http-proxy-middleware, with headers and bodies exactly as they are to be. */
