@@ -13,6 +13,7 @@ export const Config = CommonConfig.extend({
     .url({ protocol: /^https?$/, error: 'expected http(s)://host[:port]' })
     .default('https://api.anthropic.com'),
   LOOM_UPSTREAM_IDLE_MS: wholeNumber(1).default(600_000),
+  LOOM_READ_MS: wholeNumber(1).default(50),
   LOOM_MAX_BODY_BYTES: wholeNumber(1).default(67_108_864),
   LOOM_EXPECTED_REWRITERS: z
     .string()
@@ -43,6 +44,7 @@ Settings are environment variables:
   LOOM_ADMIN_HOST          where they answer; whoever reaches them needs no password (127.0.0.1)
   LOOM_UPSTREAM_URL        where requests go (https://api.anthropic.com)
   LOOM_UPSTREAM_IDLE_MS    how long the upstream may be silent, milliseconds (600000)
+  LOOM_READ_MS             how long a request waits for Redis to tell of its session, milliseconds; 5 times as long for its edits (50)
   LOOM_MAX_BODY_BYTES      larger Messages requests get a 413 (67108864)
   LOOM_EXPECTED_REWRITERS  who /readyz wants to see alive (compact-rewriter,intro-injector)
   LOOM_HOOK_SECRET         metadata blocks count only when signed with it; at least 16 characters (unset)

@@ -50,7 +50,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   const metrics = openMetrics();
   const spool = new Spool({ folder: config.LOOM_SPOOL_DIR, maxBytes: config.LOOM_SPOOL_MAX_BYTES, log });
   const publisher = new EventPublisher({ streams, spool, metrics, log, gateway });
-  const reads = new BoundedReads(streams, metrics);
+  const reads = new BoundedReads(streams, metrics, config.LOOM_READ_MS);
   const registry = new RewriterRegistry(streams, log);
   const pending = new PendingAnswers();
   const replies = new EditReplies({ streams, gateway, pending, metrics, log });

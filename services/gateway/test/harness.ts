@@ -30,6 +30,8 @@ export async function startHarness(
     LOOM_UPSTREAM_URL: upstream.url,
     LOOM_SPOOL_DIR: spoolFolder,
     LOG_LEVEL: 'error',
+    // A busy machine has Redis take its time.
+    LOOM_READ_MS: '300',
     ...environment,
   };
   const log = createLog({ service: 'gateway', level: settings.LOG_LEVEL });

@@ -4,15 +4,19 @@ import { openMemorableStore } from './adapters/memorable-store.ts';
 import { Config, USAGE } from './config.ts';
 import { createInjector, NAME } from './inject.ts';
 
-/** For each question to Redis, milliseconds: what a hold of 150 ms can spare. */
-const REDIS_LIMIT_MS = 100;
+/** How much of the hold a question to Redis may take: the rest is the way here and back. */
+const REDIS_SHARE = 2 / 3;
 
 await runMain({ name: NAME, usage: USAGE }, async () => {
   const config = loadConfig(Config, process.env);
   const log = createLog({ service: NAME, level: config.LOG_LEVEL });
   const source = `/loom/${NAME}/${hostname()}`;
   const streams = new Streams({ url: config.REDIS_URL, prefix: config.LOOM_KEY_PREFIX, source, log });
-  const store = openMemorableStore(streams.redis, (name) => streams.key(name), REDIS_LIMIT_MS);
+  const store = openMemorableStore(
+    streams.redis,
+    (name) => streams.key(name),
+    Math.ceil(REDIS_SHARE * config.LOOM_INTRO_HOLD_MS),
+  );
   const layout = { budgetTokens: config.LOOM_INTRO_BUDGET_TOKENS, tag: config.LOOM_INTRO_TAG };
   const injector = createInjector(store, layout, log);
 

@@ -3,38 +3,39 @@ import { type Streams, untraced } from '@loom/shared';
 import type { ChainableCommander } from 'ioredis';
 import type { Metrics } from './metrics.ts';
 
-/** The longest that a request waits for a read, milliseconds. */
-const READ_MS = 50;
 const SUSPENDED_MS = 1_000;
 
 /** Reads from Redis on a request's path: bounded, and after a miss not again until Redis was seen to answer. */
 export class BoundedReads {
   readonly #streams: Streams;
   readonly #metrics: Metrics;
+  readonly #readMs: number;
   #isSuspended = false;
 
-  constructor(streams: Streams, metrics: Metrics) {
+  /** @param readMs the longest that a request waits for a read, milliseconds */
+  constructor(streams: Streams, metrics: Metrics, readMs: number) {
     this.#streams = streams;
     this.#metrics = metrics;
+    this.#readMs = readMs;
   }
 
   /**
    * Runs a pipeline and returns the replies in order; undefined when Redis is away, did not answer in time, or refused
    * one of the commands.
    *
-   * @param withinMs how long to wait, milliseconds; 50 by default
+   * @param times how many times as long to wait as for other reads
    *
    * @example
    * const replies = await reads.read((pipeline) => pipeline.hgetall('loom:session:s1')); // [{ profile: 'alpha' }]
    */
-  async read(build: (pipeline: ChainableCommander) => void, withinMs = READ_MS): Promise<unknown[] | undefined> {
+  async read(build: (pipeline: ChainableCommander) => void, times = 1): Promise<unknown[] | undefined> {
     if (!this.#streams.connected || this.#isSuspended) return undefined;
     const pipeline = this.#streams.redis.pipeline();
     build(pipeline);
     const reply = untraced(() => pipeline.exec());
     const { promise: timeout, resolve } = Promise.withResolvers<void>();
     // One more look at the sockets: where this process was busy, the reply is there and only has not been read yet.
-    const timer = setTimeout(() => setImmediate(resolve), withinMs);
+    const timer = setTimeout(() => setImmediate(resolve), times * this.#readMs);
     // A pipeline resolves also when the connection was lost: each reply is then an error.
     const replies = await Promise.race([reply.catch(() => null), timeout]);
     clearTimeout(timer);

@@ -3,8 +3,8 @@ import { LRUCache } from 'lru-cache';
 import { LedgerEntry } from '../core/ledger.ts';
 import type { BoundedReads } from './bounded-reads.ts';
 
-/** A miss here would send the whole history without its edits, and have all of it billed anew. Milliseconds. */
-const READ_MS = 250;
+/** So much longer than other reads: a miss would send the whole history without its edits, and have it billed anew. */
+const TIMES_AS_LONG = 5;
 const KEEP_SECONDS = 30 * 24 * 3600;
 const MAX_SESSIONS = 1_000;
 const CATCH_UP_MS = 1_000;
@@ -53,21 +53,21 @@ export class LedgerStore {
     await this.#writeAll();
   }
 
-  /** Brings what Redis knows about these anchors into memory; one read of at most 250 ms, none when all are known. */
+  /** Brings what Redis knows about these anchors into memory; one read of at most 250 ms by default, none when all are known. */
   async load(session: string, anchors: string[], rewriters: string[]): Promise<void> {
     const ledger = this.#ledger(session);
     const unknown = anchors.filter((anchor) => !ledger.known.has(anchor));
     if (unknown.length === 0) return;
     const key = this.#key(session);
     if (!ledger.isLoaded) {
-      const replies = await this.#reads.read((pipeline) => pipeline.hgetall(key), READ_MS);
+      const replies = await this.#reads.read((pipeline) => pipeline.hgetall(key), TIMES_AS_LONG);
       if (!replies) return;
       for (const [field, value] of Object.entries((replies[0] ?? {}) as Record<string, string>))
         this.#take(ledger, field, value);
       ledger.isLoaded = true;
     } else if (rewriters.length > 0) {
       const fields = unknown.flatMap((anchor) => rewriters.map((rewriter) => `${anchor}:${rewriter}`));
-      const replies = await this.#reads.read((pipeline) => pipeline.hmget(key, ...fields), READ_MS);
+      const replies = await this.#reads.read((pipeline) => pipeline.hmget(key, ...fields), TIMES_AS_LONG);
       if (!replies) return;
       const values = (replies[0] ?? []) as (string | null)[];
       for (const [index, field] of fields.entries()) this.#take(ledger, field, values[index] ?? null);

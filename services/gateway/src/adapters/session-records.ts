@@ -40,7 +40,7 @@ export class SessionRecords {
     });
   }
 
-  /** From memory, else from Redis within 50 ms; empty when neither knows. */
+  /** From memory, else from Redis, if it answers in time; empty when neither knows. */
   async find(session: string): Promise<SessionRecord> {
     const known = this.#memory.get(session);
     if ((known?.profile !== undefined && known.turns) || this.#checked.has(session)) return known ?? {};

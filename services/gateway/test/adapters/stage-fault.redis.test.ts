@@ -26,7 +26,7 @@ const publisher = new EventPublisher({ streams, spool, metrics, log, gateway: 'g
 const proxy = new UpstreamProxy({ url: harness.upstream.url, idleMs: 5_000, log });
 /** A fault of ours, which no input is known to cause. */
 const broken = { run: () => Promise.reject(new TypeError('a bug')) } as unknown as EditStage;
-const sessions = new SessionRecords(streams, new BoundedReads(streams, metrics), log);
+const sessions = new SessionRecords(streams, new BoundedReads(streams, metrics, 2_000), log);
 const captures = new Captures({ mode: 'none', redact: [], sha256 }, publisher, metrics, log);
 const parts = { sessions, stage: broken, publisher, captures, proxy, metrics, log };
 const handler = new MessagesHandler({ gateway: 'g1', capture: 'none', hookSecret: undefined, ...parts });
