@@ -28,7 +28,7 @@ afterEach(async () => {
 
 const ECHO: RewriterOptions = {
   order: 10,
-  holdMs: 60_000,
+  holdMs: 30_000,
   whenAbsent: 'forward',
   profiles: ['*'],
   wants: [{ on: 'human' }],
@@ -76,7 +76,7 @@ describe('a rewriter', () => {
     const { fields, key } = bed.streams.seal(requestReceived(replies), ROOT_CONTEXT);
     const [seconds] = await bed.redis.time();
 
-    await bed.redis.xadd(key, `${(Number(seconds) - 61) * 1_000}-0`, ...fields);
+    await bed.redis.xadd(key, `${(Number(seconds) - 31) * 1_000}-0`, ...fields);
     await bed.redis.xadd(key, `${(Number(seconds) - 1) * 1_000}-0`, ...fields);
 
     await until(() => service.counters.handled === 1 && service.counters.skippedStale === 1);

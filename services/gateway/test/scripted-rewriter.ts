@@ -31,7 +31,7 @@ export interface ScriptedRewriter {
 
 const DECLARED: RewriterOptions = {
   order: 10,
-  holdMs: 2_000,
+  holdMs: 10_000,
   whenAbsent: 'forward',
   profiles: ['alpha'],
   wants: [{ on: 'human' }],

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { continuation, instruction } from '@loom/shared/testing/claude-code/compaction.ts';
 import { type ClientVersion, RELEASES } from '@loom/shared/testing/claude-code/release.ts';
+import { cpuMs } from '@loom/shared/testing/cpu-ms.ts';
 import { holds } from '@loom/shared/testing/law.ts';
 import fc from 'fast-check';
 import { parsePack } from '../../src/core/packs.ts';
@@ -106,10 +107,11 @@ describe('matchSignature, whatever the text', () => {
       examples.found.map(({ text }) => `${text}\n${piece.repeat(times)}end`),
     );
 
-    const start = performance.now();
-    for (const text of hostile) for (const signature of signatures) matchSignature(signature, text, 'It is me.');
+    const tookMs = cpuMs(() => {
+      for (const text of hostile) for (const signature of signatures) matchSignature(signature, text, 'It is me.');
+    });
 
-    expect(performance.now() - start).toBeLessThan(10_000);
+    expect(tookMs).toBeLessThan(10_000);
   });
 
   test('cuts it in three without losing a byte', () => {

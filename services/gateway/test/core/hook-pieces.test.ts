@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { CANARY, formatMetadata, isSignedWith, type Metadata } from '@loom/shared/metadata.ts';
+import { cpuMs } from '@loom/shared/testing/cpu-ms.ts';
 import { findHookPieces, findQuotedPieces, withoutCuts } from '../../src/core/hook-pieces.ts';
 import { acceptAll, CONTEXT, hookReminder, hookWrapper, metadataLine, reminder } from './fixtures/body.ts';
 
@@ -123,12 +124,12 @@ describe('findHookPieces, in a user message', () => {
       '<system-reminder></system-reminder>'.repeat(15_000) + `\n${LINE}`.repeat(5_000),
     ],
   ])('comes to its end at once with a megabyte of %s', (_, text) => {
-    const startedMs = performance.now();
+    const tookMs = cpuMs(() => {
+      found(text);
+      found(text, 'system');
+    });
 
-    found(text);
-    found(text, 'system');
-
-    expect(performance.now() - startedMs).toBeLessThan(1_500);
+    expect(tookMs).toBeLessThan(5_000);
   });
 });
 

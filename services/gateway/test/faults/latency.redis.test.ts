@@ -3,9 +3,6 @@ import { alphaRequest } from '../alpha.ts';
 import { type Harness, startHarness } from '../harness.ts';
 import { startRewriter } from '../scripted-rewriter.ts';
 
-/** No answer of a frozen Redis is ever this quick, and no request on a busy machine this slow: the reads take 50 ms. */
-const UNHELD_MS = 45;
-
 let harness: Harness;
 
 beforeAll(async () => {
@@ -15,31 +12,23 @@ beforeAll(async () => {
 });
 afterAll(() => harness.close());
 
-/** The quickest of several requests: what it cannot go below is what Loom adds. */
-async function quickestMs(requests: { headers: Record<string, string>; body: string }[]): Promise<number> {
-  const durations: number[] = [];
-  for (const request of requests) {
-    const startedMs = performance.now();
-    await (await harness.send('/v1/messages', request)).text();
-    durations.push(performance.now() - startedMs);
-  }
-  return Math.min(...durations);
+/** Sends requests in turn; how many reads of Redis were in vain by then. */
+async function failedReads(requests: ReturnType<typeof alphaRequest>[]): Promise<number> {
+  for (const request of requests) await (await harness.send('/v1/messages', request)).text();
+  return harness.metric('loom_redis_reads_failed_total');
 }
 
 describe('a frozen Redis', () => {
   test('costs a passthrough session nothing, a session that nobody edits one short read, and then nothing', async () => {
     const passthrough = alphaRequest('p1', 'Hello?', { profile: '' });
-    await quickestMs([passthrough]);
+    expect(await failedReads([passthrough])).toBe(0);
     harness.redis.freeze();
 
-    const failedReads = async () => (await harness.metric('loom_redis_reads_failed_total')) ?? 0;
-    expect(await quickestMs(Array.from({ length: 5 }, () => passthrough))).toBeLessThan(UNHELD_MS);
-    expect(await failedReads()).toBe(0);
+    expect(await failedReads(Array.from({ length: 5 }, () => passthrough))).toBe(0);
 
     const texts = ['One.', 'Two.', 'Three.', 'Four.', 'Five.'];
-    expect(await quickestMs(texts.map((text) => alphaRequest('a1', text)))).toBeLessThan(UNHELD_MS);
-    expect(await quickestMs(texts.map((text, at) => alphaRequest(`n${at}`, text)))).toBeLessThan(UNHELD_MS);
-    expect(await failedReads()).toBe(1);
+    expect(await failedReads(texts.map((text) => alphaRequest('a1', text)))).toBe(1);
+    expect(await failedReads(texts.map((text, at) => alphaRequest(`n${at}`, text)))).toBe(1);
 
     harness.redis.thaw();
   });

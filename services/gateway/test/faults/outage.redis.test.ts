@@ -1,31 +1,32 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, test } from '@jest/globals';
 import type { EventType } from '@loom/shared';
 import { until } from '@loom/shared/testing/until.ts';
 import { alphaRequest } from '../alpha.ts';
 import { type Harness, startHarness } from '../harness.ts';
 import { type ScriptedRewriter, startRewriter } from '../scripted-rewriter.ts';
 
-const HOLD_MS = 400;
-/** For a busy machine; a fault itself costs the hold and one bounded read at most. */
-const TOLERANCE_MS = 600;
-
 let harness: Harness;
 let rewriter: ScriptedRewriter;
 
-beforeEach(async () => {
-  harness = await startHarness({}, async (redis) => {
-    rewriter = await startRewriter(redis, { name: 'scribe', holdMs: HOLD_MS });
-  });
-});
 afterEach(() => harness.close());
+
+/**
+ * Only a frozen Redis costs the hold. It ends before the question is given up, which takes 1 s. In the other faults an
+ * answer that is waited for would be `late`.
+ */
+async function start(isFrozen = false): Promise<void> {
+  harness = await startHarness(isFrozen ? { LOOM_READ_MS: '50' } : {}, async (redis) => {
+    rewriter = await startRewriter(redis, { name: 'scribe', holdMs: isFrozen ? 500 : 10_000 });
+  });
+}
 
 type Request = ReturnType<typeof alphaRequest>;
 
-async function send(request: Request) {
-  const startedMs = performance.now();
+/** Resolves when the answer is there: what is broken by then was not waited for. */
+async function send(request: Request): Promise<number> {
   const response = await harness.send('/v1/messages', request);
   await response.text();
-  return { status: response.status, isInTime: performance.now() - startedMs < HOLD_MS + TOLERANCE_MS };
+  return response.status;
 }
 
 function forwarded(): string | undefined {
@@ -40,8 +41,8 @@ async function typesOf(stream: string, session: string): Promise<string[]> {
   return [...once.values()].sort((a, b) => (a.time < b.time ? -1 : 1)).map(({ type }) => type);
 }
 
-const bypasses = async () => {
-  const outcomes = ['late', 'unreachable', 'absent', 'skipped'];
+/** How often the rewriter's edits did not come, by outcome. */
+const bypasses = async (...outcomes: string[]) => {
   const counts = outcomes.map((outcome) => harness.metric('loom_edits_total', { rewriter: 'scribe', outcome }));
   return (await Promise.all(counts)).reduce((sum, count) => sum + count);
 };
@@ -79,16 +80,20 @@ const FAULTS = [
 
 describe.each(FAULTS)('while Redis $fault', ({ outcome, begin, end }) => {
   test('a request goes out in time, with the edits of before and no new ones, and its events come afterwards', async () => {
-    await send(first);
+    await start(outcome === 'late');
+    await until(async () => {
+      await send(first);
+      return forwarded()?.includes('Edited by scribe.');
+    });
     await until(() => harness.client.hlen('loom:ledger:s1'));
-    await harness.client.del('loom:requests', 'loom:responses');
+    await harness.client.del('loom:requests', 'loom:responses', 'loom:alerts');
+    const before = await bypasses(outcome);
 
     await begin();
-    const sent = await send(second);
 
-    expect(sent).toEqual({ status: 200, isInTime: true });
+    expect(await send(second)).toBe(200);
     expect(forwarded()).toBe(secondReplayed);
-    expect(await harness.metric('loom_edits_total', { rewriter: 'scribe', outcome })).toBe(1);
+    expect(await bypasses(outcome)).toBe(before + 1);
 
     await end();
     await until(async () => (await typesOf('alerts', 's1')).length > 0);
@@ -98,12 +103,17 @@ describe.each(FAULTS)('while Redis $fault', ({ outcome, begin, end }) => {
   });
 
   test('requests one after the other are held for three deadlines at most, and edits come again by themselves', async () => {
+    await start(outcome === 'late');
     await begin();
-    const startedMs = performance.now();
-    for (const session of ['a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'a7', 'a8'])
-      expect((await send(alphaRequest(session, 'Hello?'))).status).toBe(200);
-    expect(performance.now() - startedMs).toBeLessThan(3 * HOLD_MS + 2 * TOLERANCE_MS);
-    expect(await bypasses()).toBe(8);
+    const startedMs: number[] = [];
+    for (const session of ['a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'a7', 'a8']) {
+      startedMs.push(performance.now());
+      expect(await send(alphaRequest(session, 'Hello?'))).toBe(200);
+    }
+    // A machine so slow that the pause after the third is over has another one tried each second.
+    const pauses = Math.floor((performance.now() - (startedMs[2] ?? 0)) / 1_000);
+    expect(await bypasses('late')).toBeLessThanOrEqual(outcome === 'late' ? 3 + pauses : 0);
+    expect(await bypasses('late', 'unreachable', 'absent', 'skipped')).toBe(8);
 
     await end();
     let attempts = 0;
@@ -116,13 +126,12 @@ describe.each(FAULTS)('while Redis $fault', ({ outcome, begin, end }) => {
 });
 
 describe('a gateway that starts while Redis is dead', () => {
-  test('serves at once, unedited, and publishes when Redis is there', async () => {
+  test('serves without it, unedited, and publishes when Redis is there', async () => {
+    await start();
     await harness.redis.kill();
-    const startedMs = performance.now();
     await harness.restartGateway();
-    expect(performance.now() - startedMs).toBeLessThan(3_000);
 
-    expect(await send(first)).toEqual({ status: 200, isInTime: true });
+    expect(await send(first)).toBe(200);
     expect(forwarded()).toBe(first.body);
 
     await harness.redis.start();
@@ -133,6 +142,7 @@ describe('a gateway that starts while Redis is dead', () => {
 
 describe('a Redis that comes back empty', () => {
   test('leaves the edits of a running gateway in effect, and takes new ones', async () => {
+    await start();
     await send(first);
     await harness.redis.kill();
     await harness.redis.start();
@@ -147,6 +157,7 @@ describe('a Redis that comes back empty', () => {
   });
 
   test('has nothing to replay for a gateway that starts anew: the request goes out as it came', async () => {
+    await start();
     await send(first);
     rewriter.stop();
     // First the gateway: what Redis had not acknowledged yet would be written to the empty one.
@@ -154,7 +165,7 @@ describe('a Redis that comes back empty', () => {
     await harness.redis.kill();
     await harness.redis.start();
 
-    expect(await send(second)).toEqual({ status: 200, isInTime: true });
+    expect(await send(second)).toBe(200);
     expect(forwarded()).toBe(second.body);
   });
 });
