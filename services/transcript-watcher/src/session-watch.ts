@@ -75,6 +75,11 @@ export class SessionWatch {
     this.#end.promise.catch(() => {});
   }
 
+  /** When something new came last, as `performance.now()` counts. */
+  get activeAt(): number {
+    return this.#activeAt;
+  }
+
   /**
    * Follows the session's files. Resolves when nothing new came for the idle time, or after the signal; rejects for a
    * fault that does not pass.

@@ -10,10 +10,12 @@ import pLimit from 'p-limit';
 import { LeaseQueue } from './adapters/lease-queue.ts';
 import { Leases, LOST } from './adapters/leases.ts';
 import { LineStore } from './adapters/line-store.ts';
+import { Replicas } from './adapters/replicas.ts';
 import { SessionFiles } from './adapters/session-files.ts';
 import { WakeUps } from './adapters/wake-ups.ts';
 import { WatchedSessions } from './adapters/watched-sessions.ts';
 import type { Config } from './config.ts';
+import { surplusOf } from './core/fair-share.ts';
 import { sightingOf } from './core/sighting.ts';
 import { isSessionId } from './core/transcript-path.ts';
 import { SessionWatch, type WatchCounters, type WatchGround } from './session-watch.ts';
@@ -27,6 +29,8 @@ const AT_A_TIME = 8;
 /** How often every file is looked at, whatever the system told, milliseconds. */
 const SWEEP_MS = 2_000;
 const REPORT_MS = 60_000;
+/** How often the replicas compare what they hold. */
+const SHARE_MS = 2_000;
 
 /** The part of a process that watches: it is told of requests, and holds sessions. */
 export class Watcher {
@@ -34,12 +38,14 @@ export class Watcher {
   readonly #log: Logger;
   readonly #queue: LeaseQueue;
   readonly #leases: Leases;
+  readonly #replicas: Replicas;
   readonly #ground: WatchGround;
   readonly #watches = new Map<string, { watch: SessionWatch; ended: Promise<unknown> }>();
   readonly #sweepMs: number;
   readonly #room: number;
   readonly #stopping = new AbortController();
   #sweeping: Promise<void> = Promise.resolve();
+  #sharing: Promise<void> = Promise.resolve();
   #isCrowded = false;
 
   constructor(config: Config, streams: Streams, log: Logger) {
@@ -64,6 +70,7 @@ export class Watcher {
     this.#queue = new LeaseQueue(streams, log);
     // It may have come back empty.
     streams.onReady(() => this.#restoreAll());
+    this.#replicas = new Replicas(streams);
     this.#leases = new Leases({
       streams,
       log,
@@ -78,6 +85,7 @@ export class Watcher {
     context.with(suppressTracing(ROOT_CONTEXT), () => {
       this.#leases.start();
       this.#sweeping = this.#sweep();
+      this.#sharing = this.#share();
     });
   }
 
@@ -101,7 +109,7 @@ export class Watcher {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#leases.stop();
-    await this.#sweeping;
+    await Promise.all([this.#sweeping, this.#sharing]);
     this.#ground.wakeUps?.close();
     this.#log.info('watched', { counters: this.counters });
   }
@@ -130,6 +138,25 @@ export class Watcher {
       // Redis is away again, or refuses: the lease that is lost then tries again, or the next request does.
       this.#log.debug('a session was not restored', { session, error });
     }
+  }
+
+  /** Sees to it that each replica holds about as many sessions, soon after one has come: those idle longest move. */
+  async #share(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        const own = { held: this.#watches.size, room: this.#room };
+        const surplus = surplusOf(own, await this.#replicas.report(own));
+        const idlest = [...this.#watches].sort(([, a], [, b]) => a.watch.activeAt - b.watch.activeAt);
+        if (surplus > 0) await this.#leases.share(idlest.slice(0, surplus).map(([session]) => session));
+      } catch (error) {
+        // Redis is away or refuses: whoever holds a session keeps it.
+        this.#log.debug('the sessions were not shared', { error });
+      }
+      await delay(SHARE_MS, undefined, { signal }).catch(() => {});
+    }
+    // Who is silent is soon taken for gone.
+    await this.#replicas.leave().catch(() => {});
   }
 
   #wake(session: string, file: string): void {

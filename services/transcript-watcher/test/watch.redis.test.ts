@@ -158,15 +158,15 @@ describe('the watcher', () => {
   });
 
   test('holds a session on which nothing is written for the idle time from its newest request on', async () => {
-    const replica = await world.start({ LOOM_WATCH_IDLE_MS: '300', ...POLLING });
+    const replica = await world.start({ LOOM_WATCH_IDLE_MS: '1000', ...POLLING });
     await world.request(S1);
     await holds(replica);
     // As if the newest request was told of somewhat later.
-    const seenAt = Date.now() + 1_000;
+    const seenAt = Date.now() + 700;
     await world.redis.hset(`t:watched:${S1}`, 'seenAt', seenAt);
     await until(() => replica.lines.includes('info: lease ended'));
 
-    expect(Date.now()).toBeGreaterThanOrEqual(seenAt + 300);
+    expect(Date.now()).toBeGreaterThanOrEqual(seenAt + 1_000);
   });
 
   test('writes no count to its log that the log withholds', async () => {
@@ -202,6 +202,36 @@ describe('the watcher', () => {
     await until(() => replica.lines.includes('warn: sessions wait that no replica has room for'));
   });
 
+  test('hands over to a replica that joins what is too many, the idle first, and publishes each line once meanwhile', async () => {
+    const [busy, idle] = [S1, S2];
+    const first = await world.start();
+    const written: string[] = [];
+    const write = async () => {
+      written.push(`line ${written.length}`);
+      await world.append(`p/${busy}.jsonl`, written.at(-1) as string);
+    };
+    for (const session of [busy, idle]) await world.request(session);
+    for (const session of [busy, idle]) await begun(session);
+    await write();
+    await world.texts(1);
+
+    const second = await world.start();
+    await until(
+      async () => {
+        await write();
+        return first.watcher.counters.held === 1 && second.watcher.counters.held === 1;
+      },
+      { withinMs: 60_000 },
+    );
+    await world.append(`p/${idle}.jsonl`, 'moved');
+
+    const texts = await world.texts(written.length + 1);
+    expect(texts.filter((text) => text !== 'moved')).toEqual(written);
+    expect(texts).toContain('moved');
+    expect(second.taken).toEqual(new Set([idle]));
+    expect([...first.lines, ...second.lines].filter((line) => line.startsWith('warn'))).toEqual([]);
+  }, 90_000);
+
   test('looks at the files by itself, if told to poll', async () => {
     await world.start(POLLING);
     await world.request(S1);
@@ -224,6 +254,15 @@ describe('the watcher', () => {
 });
 
 describe('what is refused', () => {
+  test('is a lease of a session that may not stand in a path, whoever asked for it', async () => {
+    const replica = await world.start({ LOOM_WATCH_FROM: 'start', ...POLLING });
+    await world.want('../secret');
+
+    await until(() => replica.lines.includes('error: a watch failed, and is tried again'));
+    expect(await world.redis.keys('t:watched:*')).toEqual([]);
+    expect(await world.redis.keys('t:transcript:*')).toEqual([]);
+  });
+
   test('tells of a hint that is no transcript of the session, once, and watches the true file', async () => {
     const replica = await world.start(POLLING);
     for (const hint of ['/etc/passwd', '/etc/passwd', `/home/alpha/.claude/projects/../${S1}.jsonl`]) {

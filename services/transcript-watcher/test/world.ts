@@ -9,6 +9,7 @@ import { Streams } from '@loom/shared/streams.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import type { Redis } from 'ioredis';
+import { LeaseQueue } from '../src/adapters/lease-queue.ts';
 import { Config } from '../src/config.ts';
 import { NAME, Watcher } from '../src/watch.ts';
 
@@ -25,6 +26,8 @@ export interface Replica {
   watcher: Watcher;
   /** `<level>: <message>`, one a line. */
   lines: string[];
+  /** The sessions that it ever held. */
+  taken: Set<string>;
   stop(): Promise<void>;
 }
 
@@ -57,7 +60,11 @@ export class World {
   async start(settings: Record<string, string> = {}): Promise<Replica> {
     const config = loadConfig(Config, this.environment(settings));
     const lines: string[] = [];
-    const log = quietLog((line) => lines.push(line));
+    const taken = new Set<string>();
+    const log = quietLog((line, session) => {
+      lines.push(line);
+      if (line === 'info: lease taken' && session !== undefined) taken.add(session);
+    });
     const streams = new Streams({ url: config.REDIS_URL, prefix: 't', source: `/loom/${NAME}/test`, log });
     const watcher = new Watcher(config, streams, log);
     watcher.start();
@@ -71,6 +78,7 @@ export class World {
     const replica: Replica = {
       watcher,
       lines,
+      taken,
       stop: async () => {
         this.#replicas.delete(replica);
         await Promise.all([service.stop(), watcher.stop()]);
@@ -110,6 +118,15 @@ export class World {
     };
     await this.#gateway.xadd('t:requests', '*', ...encodeEvent(event));
     return traceparent;
+  }
+
+  /** Asks for a session's lease without a request. */
+  async want(session: string): Promise<void> {
+    const log = quietLog(() => {});
+    const streams = new Streams({ url: this.server.url, prefix: 't', source: '/loom/test', log });
+    await until(() => streams.connected);
+    await new LeaseQueue(streams, log).want(session, false);
+    streams.close();
   }
 
   /** Appends one line to a transcript, as the client does; the path is below the root. */
@@ -163,9 +180,9 @@ export class World {
   }
 }
 
-function quietLog(tell: (line: string) => void): Logger {
+function quietLog(tell: (line: string, session?: string) => void): Logger {
   const log = createLog({ service: NAME, level: 'info' });
   for (const transport of log.transports) transport.silent = true;
-  log.on('data', ({ level, message }) => tell(`${level}: ${message}`));
+  log.on('data', ({ level, message, session }) => tell(`${level}: ${message}`, session));
   return log;
 }

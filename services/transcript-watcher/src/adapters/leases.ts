@@ -31,6 +31,10 @@ const MAX_RETRY_MS = 5_000;
 /** Why a held session's signal is aborted: somebody else may hold it by now, or nobody knows of it any more. */
 export const LOST = 'lost';
 const STOPPING = 'stopping';
+const SHARING = 'sharing';
+
+/** How long the other replicas have to take what this one hands over, before it takes leases again, milliseconds. */
+const TAKEN_MS = 500;
 
 /**
  * Who watches which session: a BullMQ job each, active for as long as a process holds it. A lease passes on when its
@@ -45,15 +49,17 @@ const STOPPING = 'stopping';
 export class Leases {
   readonly #options: LeasesOptions;
   readonly #worker: Worker<Lease>;
-  readonly #holding = new Set<Promise<void>>();
+  /** By the job's id: of a lease that was lost and comes back there are two for a while. */
+  readonly #holdings = new Map<string, { session: string; ended: Promise<void> }>();
   #isStopping = false;
+  #isSharing = false;
 
   constructor(options: LeasesOptions) {
     this.#options = options;
     const { streams, concurrency } = options;
     this.#worker = new Worker(
       QUEUE,
-      (job, token, signal) => this.#noted(this.#hold(job, token as string, signal as AbortSignal)),
+      (job, token, signal) => this.#noted(job, this.#hold(job, token as string, signal as AbortSignal)),
       {
         connection: streams.blocking(),
         prefix: streams.key('bull'),
@@ -92,20 +98,40 @@ export class Leases {
     const closed = this.#worker.close(!this.#options.streams.connected).catch((error: Error) => this.#onError(error));
     this.#worker.cancelAllJobs(STOPPING);
     // Closing by force waits for nobody.
-    const ended = Promise.allSettled([closed, ...this.#holding]);
+    const ended = Promise.allSettled([closed, ...[...this.#holdings.values()].map((holding) => holding.ended)]);
     await Promise.race([ended, delay(STOP_MS, undefined, { ref: false })]);
   }
 
-  #noted(holding: Promise<void>): Promise<void> {
-    this.#holding.add(holding);
-    return holding.finally(() => this.#holding.delete(holding));
+  /**
+   * Hands some sessions over to the other replicas. Until these have had a moment to take them, this one takes none; what
+   * nobody took may come back.
+   */
+  async share(sessions: readonly string[]): Promise<void> {
+    const chosen = new Set(sessions);
+    const shared = [...this.#holdings].filter(([, { session }]) => chosen.has(session));
+    this.#isSharing = true;
+    try {
+      await this.#worker.pause(true);
+      for (const [id] of shared) this.#worker.cancelJob(id, SHARING);
+      await Promise.allSettled(shared.map(([, { ended }]) => ended));
+      await delay(TAKEN_MS);
+    } finally {
+      this.#isSharing = false;
+      if (!this.#isStopping) await this.#worker.resume();
+    }
+  }
+
+  #noted({ id = '', data: { session } }: Job<Lease>, holding: Promise<void>): Promise<void> {
+    const ended = holding.finally(() => this.#holdings.delete(id));
+    this.#holdings.set(id, { session, ended });
+    return ended;
   }
 
   async #hold(job: Job<Lease>, token: string, signal: AbortSignal): Promise<void> {
     const { log, hold, streams } = this.#options;
     const { session } = job.data;
-    // A closing worker may still be given a job that it waited for, even one that was put back right here.
-    if (this.#isStopping) return putBack(job, token);
+    // A worker that takes no more may still be given a job that it waited for, even one that was put back right here.
+    if (this.#isStopping || this.#isSharing) return putBack(job, token);
     try {
       await hold(session, signal);
     } catch (error) {

@@ -47,7 +47,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])`;
 /** KEYS[1] hash; ARGV: seconds, idle milliseconds. How long it has to stay yet; 0: it ended. */
 const END = `${NOW}
 local seen = tonumber(redis.call('HGET', KEYS[1], 'seenAt') or '') or 0
-if seen > now then
+if seen > now + ARGV[2] then
   seen = now
   redis.call('HSET', KEYS[1], 'seenAt', now)
 end

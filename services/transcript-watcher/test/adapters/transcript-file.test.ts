@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { link, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { until } from '@loom/shared/testing/until.ts';
 import { isStillThere, openTranscript, TranscriptRefusedError } from '../../src/adapters/transcript-file.ts';
 
+const WITHOUT_HANDLES = fileURLToPath(new URL('../fixtures/without-handles.ts', import.meta.url));
 const SWAP = fileURLToPath(new URL('../fixtures/swap.ts', import.meta.url));
 
 let folder: string;
@@ -127,6 +128,25 @@ describe('openTranscript', () => {
     execFileSync('mkfifo', [join(root, '-a/s.jsonl')]);
 
     expect(await open('-a/s.jsonl')).toBe('irregular');
+  });
+
+  test('does not even open a pipe: a writer that waits for a reader goes on waiting', async () => {
+    const pipe = join(root, '-a/s.jsonl');
+    execFileSync('mkfifo', [pipe]);
+    const writer = spawn('sh', ['-c', 'echo waited > "$0"', pipe]);
+    // It sleeps: there is nothing else that it waits for.
+    await until(async () => (await readFile(`/proc/${writer.pid}/stat`, 'utf8')).includes('(sh) S'));
+
+    expect(await open('-a/s.jsonl')).toBe('irregular');
+
+    expect(execFileSync('timeout', ['10', 'cat', pipe], { encoding: 'utf8' })).toBe('waited\n');
+  });
+
+  test('does not blame a file for there being no handle left', async () => {
+    await writeFile(join(root, '-a/s.jsonl'), 'inside');
+
+    const limited = ['-c', 'ulimit -n 40; exec "$@"', 'sh', process.execPath, WITHOUT_HANDLES, root, '-a/s.jsonl'];
+    expect(execFileSync('sh', limited, { env: {}, encoding: 'utf8' })).toBe('EMFILE');
   });
 
   test('refuses a socket', async () => {
