@@ -3,7 +3,7 @@ import type { Logger } from '@loom/shared/log.ts';
 import { EarlierLines } from './adapters/earlier-lines.ts';
 import { type CompleteLines, findLastLine, LineReader, type Lines } from './adapters/line-reader.ts';
 import type { LineStore } from './adapters/line-store.ts';
-import { type Place, START } from './adapters/place.ts';
+import { isStart, type Place, START } from './adapters/place.ts';
 import {
   isStillThere,
   openTranscript,
@@ -61,7 +61,8 @@ export type Reading =
  * became of the file's inode. If it is not (the file was cut short, replaced by an older version or written anew), the
  * file is read from its start in a new epoch, and lines that are known are passed over: those that were published before,
  * and those that stood there before reading began. The first `read` notes the latter, before it publishes anything; they
- * are unknown, and given once, only in a file that loses its continuity before that is done.
+ * are unknown, and given once, only in a file that loses its continuity before that is done. What is known of the same
+ * transcript in another project folder is known of a new file, too.
  *
  * Both calls reject when Redis does not answer or the disk fails; nothing is lost, the next call goes on.
  *
@@ -169,6 +170,7 @@ export class Tail {
   async #follow(handle: FileHandle, signal?: AbortSignal): Promise<'done' | 'replaced'> {
     const { root, file, store } = this.#options;
     let place = (await store.find(this.#options)) ?? (await this.#store(handle));
+    if (isStart(place)) place = (await store.adopt(this.#options)) ?? (await this.#store(handle));
     for (;;) {
       this.#place = place;
       const read = await this.#readNext(handle, place, signal);

@@ -105,7 +105,7 @@ describe('SessionWatch', () => {
     await until(async () => (await ground.watched.find('s1')).isBegun);
     scout.abort();
     await scouting;
-    const places = (await redis.keys('t:transcript:s1:*')).filter((key) => !key.endsWith(':lines'));
+    const places = (await redis.keys('t:transcript:s1:*')).filter((key) => /:[0-9a-f]{16}$/.test(key));
     await redis.flushall();
     const [healthy = '', damaged = ''] = places;
     await redis.set(damaged, 'damaged');

@@ -1,5 +1,5 @@
-import { appendFile, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { appendFile, mkdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -59,9 +59,10 @@ describe('begin', () => {
 
     expect(await later.begin('end')).toEqual({ state: 'absent' });
     expect(await later.read()).toEqual({ state: 'absent' });
-    await rename(bed.path.replace(/\/[^/]*$/, ''), bed.path.replace(/\/[^/]*$/, '').replace('alpha', 'beta'));
+    await mkdir(dirname(bed.path).replace('alpha', 'beta'));
+    await writeFile(bed.path.replace('alpha', 'beta'), 'b\n');
     expect(await later.read()).toEqual(read(1));
-    expect(await bed.texts()).toEqual(['a', 'a']);
+    expect(await bed.texts()).toEqual(['a', 'b']);
   });
 
   test('leaves a place that is stored as it is', async () => {
@@ -478,6 +479,72 @@ describe('a file that loses its continuity', () => {
     await tail.read();
 
     expect((await bed.lines()).map(({ data }) => data.line ?? data.bytes)).toEqual([8_400_001, 'a', 'b', 8_400_002]);
+  });
+});
+
+describe('a transcript in another project folder', () => {
+  const beta = FILE.replace('alpha', 'beta');
+  const betaPath = () => bed.path.replace('alpha', 'beta');
+
+  test('publishes nothing twice when the folder was renamed, nor what stood there before reading began', async () => {
+    await write('old\n');
+    await tail.begin('end');
+    await append('a\na\n');
+    await tail.read();
+    const moved = await bed.openTail({ file: beta });
+    await moved.begin('start');
+    await rename(dirname(bed.path), dirname(betaPath()));
+    await appendFile(betaPath(), 'a\nb\n');
+
+    expect(await moved.read()).toEqual(read(2));
+    expect((await bed.lines()).map(({ data }) => [data.file, data.line])).toEqual([
+      [FILE, 'a'],
+      [FILE, 'a'],
+      [beta, 'a'],
+      [beta, 'b'],
+    ]);
+  });
+
+  test('is known also to one who takes it over, after it moved twice, and when it is then replaced', async () => {
+    await tail.begin('start');
+    await write('a\nb\n');
+    await tail.read();
+    await rename(dirname(bed.path), dirname(betaPath()));
+    const second = await bed.openTail({ file: beta });
+    await second.begin('start');
+    await second.read();
+    await appendFile(betaPath(), 'c\n');
+    await second.read();
+    await rename(dirname(betaPath()), dirname(bed.path).replace('alpha', 'gamma'));
+    const gamma = FILE.replace('alpha', 'gamma');
+    for (const lines of [0, 0]) {
+      const other = await bed.openTail({ file: gamma });
+      await other.begin('start');
+      expect(await other.read()).toEqual({ ...read(lines), moved: expect.any(Boolean) });
+    }
+    await writeFile(bed.path.replace('alpha', 'gamma'), 'c\nd\na\n');
+    const last = await bed.openTail({ file: gamma });
+    await last.begin('start');
+    await last.read();
+
+    expect(await bed.texts()).toEqual(['a', 'b', 'c', 'd']);
+  });
+
+  test('has its own lines, when both are written', async () => {
+    await tail.begin('start');
+    await write('a\n');
+    await tail.read();
+    await mkdir(dirname(betaPath()));
+    await writeFile(betaPath(), 'a\nb\n');
+    const other = await bed.openTail({ file: beta });
+    await other.begin('start');
+    await other.read();
+    await append('b\n');
+    await tail.read();
+    await appendFile(betaPath(), 'a\n');
+    await other.read();
+
+    expect(await bed.texts()).toEqual(['a', 'b', 'b', 'a']);
   });
 });
 

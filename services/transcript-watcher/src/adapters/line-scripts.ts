@@ -5,8 +5,8 @@ local function find()
 end`;
 
 /**
- * KEYS: place, hashes; ARGV: epoch, offset, tail, known, seconds. Stores a place unless there is one. Hashes without a
- * place are left from one that is lost: kept, they would count twice.
+ * KEYS: place, hashes, twins; ARGV: epoch, offset, tail, known, seconds, the file's id. Stores a place unless there is
+ * one. Hashes without a place are left from one that is lost: kept, they would count twice.
  */
 export const BEGIN = `${FIND}
 if redis.call('EXISTS', KEYS[1]) == 0 then
@@ -15,7 +15,29 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
 end
 local place = find()
 redis.call('EXPIRE', KEYS[1], ARGV[5])
+redis.call('SADD', KEYS[3], ARGV[6])
+redis.call('EXPIRE', KEYS[3], ARGV[5])
 return place`;
+
+/**
+ * KEYS: place, hashes, twins; ARGV: seconds, the file's id, what goes before an id in a key. What is known of the twin of
+ * which most is known is known of a file of which nothing was read yet. The place.
+ */
+export const ADOPT = `${FIND}
+local place = find()
+if place[1] ~= '0' or place[2] ~= '0' or place[4] ~= '0' then return place end
+local most, twin = 0, nil
+for _, id in ipairs(redis.call('SMEMBERS', KEYS[3])) do
+  local hashes = ARGV[3] .. id .. ':lines'
+  local known = id == ARGV[2] and 0 or redis.call('LLEN', hashes)
+  if known > most then most, twin = known, hashes end
+end
+if not twin then return place end
+redis.call('COPY', twin, KEYS[2])
+redis.call('HSET', KEYS[1], 'known', most)
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[2], ARGV[1])
+return find()`;
 
 /** KEYS: place, hashes; ARGV: epoch, offset, noted, noted then, seconds, hashes. {1, place} when it was this call, else {0, place}. */
 export const NOTE = `${FIND}

@@ -4,7 +4,7 @@ import { capOf, encodeEvent, STREAM_OF } from '@loom/shared/event.ts';
 import type { Streams } from '@loom/shared/streams.ts';
 import { untraced } from '@loom/shared/telemetry.ts';
 import { formatTraceParent } from '@loom/shared/trace-context.ts';
-import { BEGIN, NOTE, PUBLISH, RESTART } from './line-scripts.ts';
+import { ADOPT, BEGIN, NOTE, PUBLISH, RESTART } from './line-scripts.ts';
 import { findPlace, InvalidPlaceError, PLACE_FIELDS, type Place, START } from './place.ts';
 
 const TTL_S = 30 * 24 * 60 * 60;
@@ -53,7 +53,7 @@ export class LineStore {
 
   constructor(streams: Streams) {
     this.#streams = streams;
-    for (const [name, lua] of Object.entries({ BEGIN, NOTE, RESTART, PUBLISH })) {
+    for (const [name, lua] of Object.entries({ ADOPT, BEGIN, NOTE, RESTART, PUBLISH })) {
       streams.redis.defineCommand(commandOf(name), { lua });
     }
   }
@@ -68,10 +68,22 @@ export class LineStore {
   /** Stores a place, before which nothing is noted, unless there is one already; the one that stands. */
   async begin(ref: FileRef, place: Omit<Place, 'noted'>): Promise<Place> {
     const key = this.#keyOf(ref);
-    const args = [place.epoch, place.offset, place.tail, place.known, TTL_S];
-    const standing = findPlace(key, await this.#run('BEGIN', [key, `${key}:lines`], args));
+    const args = [place.epoch, place.offset, place.tail, place.known, TTL_S, idOf(ref)];
+    const standing = findPlace(key, await this.#run('BEGIN', [key, `${key}:lines`, this.#twinsOf(ref)], args));
     if (!standing) throw new InvalidPlaceError(`expected a place in ${key}, got a hash without one: delete it`);
     return standing;
+  }
+
+  /**
+   * Takes as known, for a file of which nothing was read yet, what is known of the same transcript in another project
+   * folder: that one was renamed, or copied.
+   *
+   * @returns where reading stands; undefined when Redis lost it
+   */
+  async adopt(ref: FileRef): Promise<Place | undefined> {
+    const key = this.#keyOf(ref);
+    const [id, keys] = [idOf(ref), [key, `${key}:lines`, this.#twinsOf(ref)]];
+    return findPlace(key, await this.#run('ADOPT', keys, [TTL_S, id, key.slice(0, -id.length)]));
   }
 
   /** Takes the next lines before a place as known, those up to `noted`, without publishing them; unless somebody else did. */
@@ -139,6 +151,12 @@ export class LineStore {
 
   #keyOf(ref: FileRef): string {
     return this.#streams.key(`transcript:${ref.session}:${idOf(ref)}`);
+  }
+
+  /** The ids of the files that have this one's name in their project folders. */
+  #twinsOf({ session, file }: FileRef): string {
+    const name = file.slice(file.indexOf('/') + 1);
+    return this.#streams.key(`transcript:${session}:${idOf({ session, file: name })}:twins`);
   }
 
   #run(name: string, keys: string[], args: (string | number)[]): Promise<unknown> {

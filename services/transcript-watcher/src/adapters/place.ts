@@ -18,6 +18,11 @@ export const PLACE_FIELDS = ['epoch', 'offset', 'tail', 'known', 'noted'] as con
 /** The place before which nothing was read. */
 export const START: Place = { epoch: 0, offset: 0, tail: '0:', known: 0, noted: 0 };
 
+/** Whether nothing was read of the file yet, and nothing is known of it. */
+export function isStart({ epoch, offset, known }: Place): boolean {
+  return epoch === START.epoch && offset === START.offset && known === START.known;
+}
+
 /** What Redis holds as a file's place is none: an operator has to look. */
 export class InvalidPlaceError extends Error {
   override name = 'InvalidPlaceError';
