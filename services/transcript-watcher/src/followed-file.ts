@@ -1,6 +1,6 @@
-import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { contextOf } from '@loom/shared/telemetry.ts';
+import { lookAt } from './adapters/file-look.ts';
 import type { SessionFile } from './adapters/session-files.ts';
 import type { WatchGround } from './session-watch.ts';
 import { type Reading, Tail } from './tail.ts';
@@ -49,11 +49,7 @@ export class FollowedFile {
 
   /** Whether the file looks other than at the last time, or is refused, which may be mended without changing its look. */
   async hasChanged(): Promise<boolean> {
-    const look = await lstat(join(this.#ground.files.root, this.#file)).then(
-      ({ ino, size, mtimeMs }) => `${ino} ${size} ${mtimeMs}`,
-      // Not there, or not to be looked at: both may change.
-      (error: NodeJS.ErrnoException) => String(error.code),
-    );
+    const look = await lookAt(join(this.#ground.files.root, this.#file));
     const isOther = look !== this.#look;
     this.#look = look;
     return isOther;

@@ -1,6 +1,7 @@
 import { lstat } from 'node:fs/promises';
 import { agentOf, isSessionId, transcriptName } from '../core/transcript-path.ts';
 import { findOwner } from './agent-owner.ts';
+import { lookAt } from './file-look.ts';
 import { FolderListing } from './folder-listing.ts';
 
 /** A transcript of a session. */
@@ -24,8 +25,8 @@ interface Project {
   owners: Map<string, string | null>;
   /** The same the other way round. */
   agentsOf: Map<string, string[]>;
-  /** Those whose session is not known yet. */
-  strays: Set<string>;
+  /** Those whose session is not known yet, each with what it looked like when it was asked last. */
+  strays: Map<string, string | undefined>;
   /** They are asked once a look, whoever wants to know. */
   asking: Promise<void> | undefined;
 }
@@ -133,7 +134,12 @@ export class SessionFiles {
     for (const name of names) {
       if (this.#projects.has(name)) continue;
       const listing = this.#top.folder(name);
-      const unasked = { owners: new Map(), agentsOf: new Map(), strays: new Set<string>(), asking: undefined };
+      const unasked = {
+        owners: new Map(),
+        agentsOf: new Map(),
+        strays: new Map<string, string | undefined>(),
+        asking: undefined,
+      };
       this.#projects.set(name, { listing, ...unasked });
     }
   }
@@ -166,7 +172,10 @@ export class SessionFiles {
 
   /** Asks each stray of a project whose it is; an answer holds as long as the file, one without a whole line has none yet. */
   async #ask(folder: string, { strays, owners, agentsOf }: Project): Promise<void> {
-    for (const name of [...strays]) {
+    for (const [name, before] of [...strays]) {
+      const look = await lookAt(`${this.root}/${folder}/${name}`);
+      if (look === before) continue;
+      strays.set(name, look);
       const answer = await findOwner(this.root, `${folder}/${name}`);
       // Gone meanwhile, perhaps.
       if (!answer || !strays.delete(name)) continue;
@@ -188,8 +197,8 @@ function sortAgents({ listing, owners, agentsOf, strays }: Project): void {
     if (left.length > 0) agentsOf.set(session, left);
     else agentsOf.delete(session);
   }
-  for (const name of strays) if (!names.has(name)) strays.delete(name);
-  for (const name of names) if (!owners.has(name)) strays.add(name);
+  for (const name of strays.keys()) if (!names.has(name)) strays.delete(name);
+  for (const name of names) if (!owners.has(name) && !strays.has(name)) strays.set(name, undefined);
 }
 
 function agentsIn(folder: string, names: readonly string[]): SessionFile[] {

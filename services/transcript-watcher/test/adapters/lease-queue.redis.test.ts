@@ -48,9 +48,9 @@ describe('want', () => {
     await server.kill();
     await server.start();
 
-    await until(async () => {
-      await queue.want('s1', true);
-      return (await redis.exists('t:bull:watch:de:s1')) === 1;
-    });
+    await until(() => streams.connected);
+    await queue.want('s1', true);
+
+    expect(await redis.exists('t:bull:watch:de:s1')).toBe(1);
   });
 });

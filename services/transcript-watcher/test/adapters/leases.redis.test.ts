@@ -118,6 +118,9 @@ describe('Leases', () => {
     ends[1]?.();
     await until(async () => (await redis.exists('t:bull:watch:de:s1')) === 0);
     expect(ends).toHaveLength(2);
+    // Nothing is kept of a lease that ended, for each would stay for ever.
+    const kept = (await redis.keys('t:bull:watch:*')).map((key) => key.slice('t:bull:watch:'.length));
+    expect(['events', 'id', 'marker', 'meta', 'stalled-check']).toEqual(expect.arrayContaining(kept));
   });
 
   test('end what was lost with a Redis that came back empty, and not what is asked for anew', async () => {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -24,6 +24,14 @@ async function write(file: string, text = '{}\n'): Promise<void> {
 async function find(files: SessionFiles, session = SESSION) {
   await files.refresh();
   return files.find(session);
+}
+
+/** What this process reads meanwhile, from files and sockets. */
+async function bytesReadBy(action: () => Promise<unknown>): Promise<number> {
+  const count = async () => Number(/rchar: (\d+)/.exec(await readFile('/proc/self/io', 'utf8'))?.[1]);
+  const before = await count();
+  await action();
+  return (await count()) - before;
 }
 
 const of = (sessionId: string) => `${JSON.stringify({ parentUuid: null, isSidechain: true, sessionId })}\n{}\n`;
@@ -104,6 +112,18 @@ describe('SessionFiles', () => {
 
     await write('p/agent-a1.jsonl', of(OTHER));
     expect((await find(files)).files).toEqual(found);
+  });
+
+  test('does not read a subagent again that has no whole first line and has not changed', async () => {
+    await write(`p/${SESSION}.jsonl`);
+    for (const name of ['a1', 'b2', 'c3', 'd4']) await write(`p/agent-${name}.jsonl`, 'x'.repeat(900_000));
+    const files = new SessionFiles(root);
+    const asked = await bytesReadBy(() => find(files));
+
+    const askedAgain = await bytesReadBy(() => find(files));
+
+    expect(asked).toBeGreaterThan(3_000_000);
+    expect(askedAgain).toBeLessThan(1_000_000);
   });
 
   test('asks a subagent again that was no file of its own, and one that was written anew under its name', async () => {
