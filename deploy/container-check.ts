@@ -109,9 +109,12 @@ async function check({ name: engine, compose }: Engine): Promise<void> {
     if (lost > asked / 100) throw new Error(`expected one in a hundred at most, got ${JSON.stringify(unanswered)}`);
   } finally {
     for (const connection of connections) connection.disconnect();
-    await composed('down', '--volumes', '--remove-orphans');
+    // What went wrong before matters more.
+    await composed('down', '--volumes', '--remove-orphans').then(
+      () => say('torn down'),
+      (error: Error) => say(`not torn down: ${error.message}`),
+    );
     rmSync(claude, { recursive: true });
-    say('torn down');
   }
 }
 

@@ -16,11 +16,16 @@ export class NoEngineError extends Error {
 export function findEngine(): Engine {
   const name = (['docker', 'podman'] as const).find((candidate) => works(candidate, 'info'));
   if (!name) throw new NoEngineError('no container engine is at hand: neither docker info nor podman info succeeds');
-  const compose = [[name, 'compose'], ['docker-compose']].find(([command = '', ...words]) =>
-    works(command, ...words, 'version'),
-  );
-  if (!compose) throw new NoEngineError(`${name} works, but neither ${name} compose nor docker-compose does`);
+  const compose = [[name, 'compose'], ['docker-compose']].find(isCompose);
+  if (!compose)
+    throw new NoEngineError(`${name} works, but neither ${name} compose nor docker-compose is a Docker Compose 2`);
   return { name, compose };
+}
+
+/** The first one, which Debian 12 still has, and podman-compose do not read the file. */
+function isCompose([command = '', ...words]: string[]): boolean {
+  const { stdout } = spawnSync(command, [...words, 'version', '--short'], { encoding: 'utf8' });
+  return /^v?([2-9]|\d\d)\./.test(stdout ?? '');
 }
 
 function works(command: string, ...words: string[]): boolean {

@@ -1,4 +1,5 @@
 import type { Logger } from './log.ts';
+import { ownMemoryBytes } from './own-memory.ts';
 import { RewriterDeclaration, type RewriterOptions } from './rewriter.ts';
 import type { Streams } from './streams.ts';
 
@@ -43,7 +44,7 @@ export class Liveness {
     const { streams, name, replica, says } = this.#options;
     this.#declare();
     const batch = streams.redis.multi();
-    const said = { since: this.#since, rssBytes: process.memoryUsage.rss(), ...says() };
+    const said = { since: this.#since, memoryBytes: ownMemoryBytes(), ...says() };
     batch.set(this.#serviceKey(replica), JSON.stringify(said), 'EX', LAPSE_S);
     if (this.#declaration) {
       batch.hset(streams.key('rewriters'), name, JSON.stringify(this.#declaration));

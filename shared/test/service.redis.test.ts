@@ -279,7 +279,7 @@ describe('a service', () => {
 
     expect(JSON.parse((await bed.redis.get(key)) ?? '')).toEqual({
       since: expect.any(String),
-      rssBytes: expect.any(Number),
+      memoryBytes: expect.any(Number),
       ...COUNTED,
     });
     const lapsesInS = await bed.redis.ttl(key);

@@ -41,7 +41,7 @@ describe('loom status', () => {
           handled: 0,
           failed: 0,
           deadLettered: 0,
-          rssBytes: null,
+          memoryBytes: null,
         },
         {
           service: 'scribe',
@@ -50,7 +50,7 @@ describe('loom status', () => {
           handled: expect.any(Number),
           failed: 0,
           deadLettered: 0,
-          rssBytes: expect.any(Number),
+          memoryBytes: expect.any(Number),
         },
       ],
       openBreakers: [{ rewriter: 'compact-rewriter', gateway: 'pi-1' }],
@@ -68,7 +68,7 @@ describe('loom status', () => {
       ],
       deadLetters: 0,
       alerts: [{ type: 'rewriter.bypassed', detail: 'compact-rewriter absent', count: 2 }],
-      memory: { usedBytes: expect.any(Number), maxBytes: 0, rssBytes: expect.any(Number) },
+      memory: { usedBytes: expect.any(Number), maxBytes: 0, residentBytes: expect.any(Number) },
     });
     await service.stop();
   });

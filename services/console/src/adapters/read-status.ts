@@ -44,8 +44,8 @@ async function readReplicas(redis: Redis, start: string): Promise<(Replica & { o
     const said = parsedOr(values[at] ?? 'null') as Said | null;
     if (said === null || typeof said !== 'object') return [];
     const [service = '', ...replica] = key.slice(start.length).split(':');
-    const { since = '', handled = 0, failed = 0, deadLettered = 0, rssBytes = null, openBreakers = [] } = said;
-    return [{ service, replica: replica.join(':'), since, handled, failed, deadLettered, rssBytes, openBreakers }];
+    const { since = '', handled = 0, failed = 0, deadLettered = 0, memoryBytes = null, openBreakers = [] } = said;
+    return [{ service, replica: replica.join(':'), since, handled, failed, deadLettered, memoryBytes, openBreakers }];
   });
 }
 
@@ -73,6 +73,6 @@ async function readMemory(redis: Redis): Promise<Status['memory']> {
   return {
     usedBytes: numberOf('used_memory'),
     maxBytes: numberOf('maxmemory'),
-    rssBytes: numberOf('used_memory_rss'),
+    residentBytes: numberOf('used_memory_rss'),
   };
 }

@@ -16,7 +16,7 @@ export function formatStatus(status: Status, screen: Screen): string[] {
   const { at, replicas, absentRewriters, openBreakers, streams, deadLetters, alerts, memory } = status;
   const max = memory.maxBytes > 0 ? ` of ${megabytes(memory.maxBytes)}` : '';
   const rows: Piece[][] = [
-    [['dim', screen.clock(at)], ` · Redis holds ${megabytes(memory.usedBytes)}${max} · ${resident(status)}`],
+    [['dim', screen.clock(at)], ` · Redis holds ${megabytes(memory.usedBytes)}${max} · ${together(status)}`],
     [],
     ...serviceRows(replicas, absentRewriters, at),
     ...openBreakers.map(({ rewriter, gateway }): Piece[] => [
@@ -35,10 +35,10 @@ export function formatStatus(status: Status, screen: Screen): string[] {
 function serviceRows(replicas: Replica[], absent: string[], at: number): Piece[][] {
   if (replicas.length + absent.length === 0) return [[['red', 'no service is there']]];
   const head = headOf('service', 'up', 'memory', 'handled', 'failed', 'dead', 'replica');
-  const present = replicas.map(({ service, replica, since, handled, failed, deadLettered, rssBytes }): Piece[] => [
+  const present = replicas.map(({ service, replica, since, handled, failed, deadLettered, memoryBytes }): Piece[] => [
     service,
     age(at - Date.parse(since)),
-    rssBytes === null ? '?' : megabytes(rssBytes),
+    memoryBytes === null ? '?' : megabytes(memoryBytes),
     String(handled),
     String(failed),
     String(deadLettered),
@@ -77,10 +77,10 @@ function headOf(...names: string[]): Piece[] {
   return names.map((name) => ['dim', name]);
 }
 
-/** What all processes have of this machine's memory, or of several machines'. */
-function resident({ replicas, memory }: Status): string {
-  const processes = replicas.reduce((sum, { rssBytes }) => sum + (rssBytes ?? 0), 0);
-  return `${megabytes(processes + memory.rssBytes)} with all services`;
+/** What all processes hold together. */
+function together({ replicas, memory }: Status): string {
+  const services = replicas.reduce((sum, { memoryBytes }) => sum + (memoryBytes ?? 0), 0);
+  return `all together ${megabytes(services + memory.residentBytes)}`;
 }
 
 function megabytes(bytes: number): string {

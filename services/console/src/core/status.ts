@@ -21,7 +21,7 @@ export interface Status {
     /** 0: as much as there is. */
     maxBytes: number;
     /** What the system gave its process. */
-    rssBytes: number;
+    residentBytes: number;
   };
 }
 
@@ -33,8 +33,8 @@ export interface Replica {
   handled: number;
   failed: number;
   deadLettered: number;
-  /** What the system gave its process; null where it does not say. */
-  rssBytes: number | null;
+  /** Of its process, without what it shares with others; null where it does not say. */
+  memoryBytes: number | null;
 }
 
 export interface StreamStatus {

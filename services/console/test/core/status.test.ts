@@ -4,7 +4,7 @@ import { formatStatus } from '../../src/core/status-page.ts';
 import { event, plainScreen, screen } from '../events.ts';
 
 const AT = Date.parse('2026-01-01T02:00:10Z');
-const replica = { since: '2026-01-01T00:00:10Z', handled: 1_234, failed: 0, deadLettered: 1, rssBytes: 62_914_560 };
+const replica = { since: '2026-01-01T00:00:10Z', handled: 1_234, failed: 0, deadLettered: 1, memoryBytes: 62_914_560 };
 const status: Status = {
   at: AT,
   replicas: [{ ...replica, service: 'intro-injector', replica: 'intro-injector-pi-7' }],
@@ -23,7 +23,7 @@ const status: Status = {
   ],
   deadLetters: 2,
   alerts: [{ type: 'rewriter.bypassed', detail: 'compact-rewriter absent', count: 12 }],
-  memory: { usedBytes: 13_000_000, maxBytes: 268_435_456, rssBytes: 10_485_760 },
+  memory: { usedBytes: 13_000_000, maxBytes: 268_435_456, residentBytes: 10_485_760 },
 };
 const nothing: Status = {
   at: AT,
@@ -33,13 +33,13 @@ const nothing: Status = {
   streams: [],
   deadLetters: 0,
   alerts: [],
-  memory: { usedBytes: 1_048_576, maxBytes: 0, rssBytes: 2_097_152 },
+  memory: { usedBytes: 1_048_576, maxBytes: 0, residentBytes: 2_097_152 },
 };
 
 describe('formatStatus', () => {
   test('shows services, streams with their groups, dead letters and alerts', () => {
     expect(formatStatus(status, plainScreen(80))).toEqual([
-      '02:00:10 · Redis holds 12.4 MB of 256.0 MB · 70.0 MB with all services',
+      '02:00:10 · Redis holds 12.4 MB of 256.0 MB · all together 70.0 MB',
       '',
       'service           up      memory   handled  failed  dead  replica',
       'intro-injector       2 h  60.0 MB     1234       0     1  intro-injector-pi-7',
@@ -59,7 +59,7 @@ describe('formatStatus', () => {
 
   test('says so when there is nothing', () => {
     expect(formatStatus(nothing, plainScreen(80))).toEqual([
-      '02:00:10 · Redis holds 1.0 MB · 2.0 MB with all services',
+      '02:00:10 · Redis holds 1.0 MB · all together 2.0 MB',
       '',
       'no service is there',
       '',

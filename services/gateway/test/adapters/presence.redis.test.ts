@@ -55,7 +55,7 @@ describe('Presence', () => {
 
     expect(first).toEqual({
       since: expect.any(String),
-      rssBytes: expect.any(Number),
+      memoryBytes: expect.any(Number),
       ...{ handled: 7, failed: 1, openBreakers: ['intro-injector'] },
       spans: { lostUntil: 0, sentUntil: expect.any(Number) },
     });
