@@ -10,7 +10,7 @@ const HELP = `Installs Loom as systemd services, for a machine without Docker, a
 
 usage: sudo make install      (or: node deploy/install.ts [--prefix <folder>] [--destdir <folder>])
 
-  PREFIX           programs go to PREFIX/lib/loom                             /usr/local
+  PREFIX           programs go to PREFIX/lib/loom, loom to PREFIX/bin         /usr/local
   DESTDIR          install below this folder; nothing is started              unset
   CLAUDE_DATA_DIR  the transcripts that the watcher may read, as their owner  ~/.claude of who asks
 
@@ -24,11 +24,14 @@ const UNIT_HOME = '/usr/local/lib/loom';
 const NOT_RUN = /^(node_modules|test|testing)$|\.map$|\.d\.[cm]?ts$/;
 
 runAt(HELP, (place) => {
-  const { destdir, home, units, settings } = place;
+  const { destdir, home, bin, units, settings } = place;
   const installation = new Installation(join(destdir, home), say);
   copyPrograms(installation, join(destdir, home));
   say(`copied Loom, its packages and Node ${process.version} to ${join(destdir, home)}`);
   writeUnits(installation, join(destdir, units), place);
+  const command = join(destdir, bin, 'loom');
+  installation.write(command, placed(readFileSync(join(UNITS, 'loom'), 'utf8'), place), 0o755);
+  say(`wrote ${command}`);
   const environment = readFileSync(join(UNITS, 'loom.env'), 'utf8');
   installation.writeSettings(join(destdir, settings, 'loom.env'), environment, 0o600);
   installation.save();
@@ -37,6 +40,8 @@ runAt(HELP, (place) => {
 
 function copyPrograms(installation: Installation, home: string): void {
   const files = ['package.json', 'README.md', 'deploy/healthcheck.ts', 'deploy/systemd/loom-health'];
+  // `loom doctor` asks it which services there should be.
+  files.push('deploy/up/services.ts');
   for (const name of files) installation.copy(join(ROOT, name), join(home, name));
   for (const name of ['shared', 'services', 'deploy/prompts', 'deploy/redis'])
     installation.copyFolder(join(ROOT, name), join(home, name), NOT_RUN);
@@ -57,11 +62,15 @@ function productionPackages(): { path: string; link: string | undefined }[] {
     .map(([path, { link, resolved }]) => ({ path, link: link ? resolved : undefined }));
 }
 
-function writeUnits(installation: Installation, to: string, { home }: Place): void {
+/** The text of a file that names the place of the programs. */
+function placed(text: string, { home }: Place): string {
+  return text.replaceAll(UNIT_HOME, home);
+}
+
+function writeUnits(installation: Installation, to: string, place: Place): void {
   const { folder, user } = transcripts();
   for (const name of globSync(['*.{service,target,timer}', '*.d/*.conf'], { cwd: UNITS }).sort()) {
-    const text = readFileSync(join(UNITS, name), 'utf8')
-      .replaceAll(UNIT_HOME, home)
+    const text = placed(readFileSync(join(UNITS, name), 'utf8'), place)
       .replaceAll('@CLAUDE_DATA_DIR@', folder)
       .replaceAll('@CLAUDE_USER@', user);
     installation.write(join(to, name), text);

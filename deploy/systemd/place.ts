@@ -8,6 +8,8 @@ export interface Place {
   destdir: string;
   /** Programs and packages. */
   home: string;
+  /** The `loom` command. */
+  bin: string;
   units: string;
   settings: string;
   /** What the services keep. */
@@ -34,7 +36,8 @@ export function runAt(help: string, run: (place: Place, options: { purge: boolea
     return;
   }
   const home = join(prefix, 'lib/loom');
-  run({ destdir, home, units: '/etc/systemd/system', settings: '/etc/loom', state: '/var/lib/loom' }, { purge });
+  const bin = join(prefix, 'bin');
+  run({ destdir, home, bin, units: '/etc/systemd/system', settings: '/etc/loom', state: '/var/lib/loom' }, { purge });
 }
 
 export function say(line: string): void {

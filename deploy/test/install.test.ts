@@ -30,6 +30,7 @@ afterAll(() => rmSync(root, { recursive: true }));
 
 const UNITS = join(root, 'etc/systemd/system');
 const HOME = join(root, 'usr/local/lib/loom');
+const LOOM = join(root, 'usr/local/bin/loom');
 const SETTINGS = join(root, 'etc/loom/loom.env');
 
 function run(program: 'install' | 'uninstall', ...words: string[]): string[] {
@@ -58,6 +59,7 @@ describe('make install', () => {
       `copied Loom, its packages and Node ${process.version} to ${HOME}`,
       ...units.map((name) => `wrote ${join(UNITS, name)}`),
       ...starts,
+      `wrote ${LOOM}`,
       `wrote ${SETTINGS}`,
     ]);
   });
@@ -94,6 +96,26 @@ describe('make install', () => {
       [],
     );
     rmSync(made, { recursive: true });
+  });
+
+  test('puts a loom command there that needs nothing from elsewhere, and leaves nothing behind', () => {
+    const installed = tree();
+    // As it would be without DESTDIR.
+    const command = join(root, 'loom');
+    writeFileSync(command, readFileSync(LOOM, 'utf8').replaceAll('/usr/local/lib/loom', HOME), { mode: 0o755 });
+    const run = (words: string[]) =>
+      spawnSync(command, words, { encoding: 'utf8', env: { PATH: '/usr/bin:/bin', HOME: root } });
+
+    const [help, checked, up] = [run(['--help']), run(['doctor', '--json']), run(['up'])];
+
+    expect([help.status, help.stdout.split('\n')[0]]).toEqual([0, 'Usage: loom [options] [command]']);
+    expect(checked.stderr).toContain('REDIS_PASSWORD_FILE: expected a file with a password, got ENOENT');
+    expect([up.status, up.stderr]).toEqual([
+      1,
+      'loom: make install has made services of it: systemctl start loom.target\n',
+    ]);
+    rmSync(command);
+    expect(tree()).toEqual(installed);
   });
 
   test('leaves out what only development needs', () => {
