@@ -16,7 +16,7 @@ import { failSpan, startProcessSpan } from './messaging-span.ts';
 import { editsProposed, signProposal } from './proposal.ts';
 import { reasonOf } from './redaction.ts';
 import type { RedisClock } from './redis-clock.ts';
-import { isPassing, type SealedEntry, type Streams } from './streams.ts';
+import { AppendError, isPassing, type SealedEntry, type Streams } from './streams.ts';
 import { contextOf, untraced } from './telemetry.ts';
 
 /** What a service does about each type of event: it returns what is to be published. See `startService`. */
@@ -145,7 +145,9 @@ export class Delivery {
       this.#options.log.error('could not answer', { requestId: event.data.requestId, entry: entry.id, error });
       return this.#settle(entry, this.#seal([editsProposed(event.data, [], reason)], event, within), giveUp);
     }
-    const isHopeless = error instanceof InvalidEventError || entry.deliveries >= MAX_DELIVERIES;
+    // What Redis will never take: the transaction may have acknowledged the entry all the same, so it comes no more.
+    const isRefused = error instanceof AppendError;
+    const isHopeless = isRefused || error instanceof InvalidEventError || entry.deliveries >= MAX_DELIVERIES;
     if (isHopeless) return this.#bury(entry, reason, giveUp);
     throw error;
   }

@@ -189,6 +189,32 @@ describe('a service', () => {
     expect(service.counters).toEqual({ ...COUNTED, deadLettered: 1 });
   });
 
+  test('keeps an event whose outcome Redis will never take, as a dead letter', async () => {
+    await bed.redis.set(bed.streams.key('turns'), 'not a stream');
+    const prompt = {
+      turn: 't',
+      traceId: 'a',
+      rootSpanId: 'b',
+      origin: 'hook',
+      profile: 'alpha',
+      prompt: null,
+    } as const;
+    const started: Draft = {
+      type: 'turn.started',
+      subject: 's1',
+      data: { ...prompt, startedAt: '2026-01-01T00:00:00Z' },
+    };
+    const service = await start({ on: { 'spool.full': () => [started] } });
+
+    await bed.publish(spoolFull(1));
+
+    await until(() => service.counters.deadLettered === 1);
+    const letters = await bed.entries('dead-letters');
+    expect(letters.map(({ data, deliveries }) => [data, deliveries])).toEqual([['{"gateway":"g1","dropped":1}', '1']]);
+    expect(letters[0]?.['reason']).toMatch(/^expected Redis to take 1 entries, got WRONGTYPE/);
+    expect(await bed.pending('alerts', 'echo')).toBe(0);
+  });
+
   test('counts pending entries that were trimmed away, tells of them, and lets go of them', async () => {
     const key = bed.streams.key('alerts');
     await bed.publish(spoolFull(1));

@@ -23,10 +23,14 @@ import { type Counters, shown } from './counters.ts';
 
 /** A gateway that is there, and does not say that its spans are sent, has trouble with the collector; milliseconds. */
 const MAX_WAIT_MS = 60_000;
+/** How soon a turn is judged again of which something may have come that nobody has handled yet; milliseconds. */
+const BEHIND_LOOK_MS = 1_000;
 
 export interface FinishOptions {
   streams: Streams;
   store: TurnStore;
+  /** How old the oldest event is that has not been handled, milliseconds; see `backlogMs`. */
+  behindMs: () => Promise<number>;
   gateways: Gateways;
   timer: TurnTimer;
   exports: TurnExports;
@@ -104,14 +108,21 @@ export class Finish {
     return (await store.versionOf(key)) === kept.version;
   }
 
+  /** What was published and not handled yet may be this turn's: it is judged as of the time before that. */
   async #verdict(key: string, turn: Turn, kept: Kept): Promise<Verdict> {
-    const { store, gateways, limits } = this.#options;
+    const { store, gateways, limits, behindMs } = this.#options;
+    const agoMs = await behindMs();
     const standings = await gateways.read(turn.calls.map(({ gateway }) => gateway));
     const isPresent = (gateway: string) => standings.get(gateway)?.state === 'present';
     const isGone = (gateway: string) => standings.get(gateway)?.state === 'gone';
-    const standing = { quietMs: kept.quietMs, isPresent, isPartial: isPartial(kept, isGone) };
-    if (isLooseKey(key)) return judgeLoose(turn, standing, limits);
-    return judge(turn, { ...standing, isSuperseded: await store.isSuperseded(turn.session, key) }, limits);
+    const standing = { quietMs: Math.max(0, kept.quietMs - agoMs), isPresent, isPartial: isPartial(kept, isGone) };
+    const nextAt = isLooseKey(key) ? undefined : await store.findNextOpening(turn.session, key);
+    const isSuperseded = nextAt !== undefined && nextAt < kept.readAt - agoMs;
+    const verdict = isLooseKey(key)
+      ? judgeLoose(turn, standing, limits)
+      : judge(turn, { ...standing, isSuperseded }, limits);
+    const isAllKnown = agoMs < BEHIND_LOOK_MS && isSuperseded === (nextAt !== undefined);
+    return 'ended' in verdict || isAllKnown ? verdict : { openMs: BEHIND_LOOK_MS };
   }
 
   /** Lets what a turn has ended without go on by itself: its end is still to come. */

@@ -1,6 +1,6 @@
 import { type Logger, type Service, type Streams, startService, untraced } from '@loom/shared';
 import type { z } from 'zod';
-import { backlogRead } from './adapters/backlog.ts';
+import { backlogMs, backlogRead } from './adapters/backlog.ts';
 import { Gateways } from './adapters/gateways.ts';
 import type { SpanExporter } from './adapters/span-exporter.ts';
 import { TurnExports } from './adapters/turn-exports.ts';
@@ -54,7 +54,20 @@ export function openGrouper({ config, streams, exporter, log, prices, replica }:
   const group = new Group({ store, timer, counters, log, limits, intake });
   const render = { prices, capture, prefix: config.LOOM_KEY_PREFIX };
   const gateways = new Gateways(streams);
-  const finish = new Finish({ streams, store, gateways, timer, exports, exporter, counters, log, limits, render });
+  const behindMs = () => untraced(() => backlogMs(streams, NAME));
+  const finish = new Finish({
+    streams,
+    store,
+    behindMs,
+    gateways,
+    timer,
+    exports,
+    exporter,
+    counters,
+    log,
+    limits,
+    render,
+  });
   let service: Service | undefined;
   const stopping = new AbortController();
 
@@ -78,7 +91,7 @@ export function openGrouper({ config, streams, exporter, log, prices, replica }:
         },
       });
       // Not in the way of the start: whoever waits for that wants what comes from now on to be read.
-      void backlogRead({ streams, log, group: NAME, signal: stopping.signal }).then(() => {
+      void backlogRead({ behindMs, log, signal: stopping.signal }).then(() => {
         if (!stopping.signal.aborted) timer.start((turn) => finish.judge(turn));
       });
       exports.start((turn) => finish.send(turn));

@@ -86,6 +86,27 @@ describe('the grouper', () => {
     expect(ended.map(({ data }) => [data.calls.main, data.endReason, data.answer])).toEqual([
       [2, 'end_turn', 'Mended 1.'],
     ]);
+  }, 90_000);
+
+  test('waits for what a killed replica was given, although the session has gone on', async () => {
+    await bed.stop(await bed.start());
+    const [asked, answered] = turn(1);
+    const next = { traceId: 'c'.repeat(32), rootSpanId: 'd'.repeat(16), origin: 'hook' as const };
+    await bed.publish(...asked);
+    for (const stream of ['requests', 'responses'])
+      await bed.redis.xreadgroup('GROUP', 'trace-grouper', 'killed', 'STREAMS', bed.key(stream), '>');
+    await bed.start();
+
+    await bed.publish(...answered);
+    await bed.publish(...drafts('2-1', { session: 's1', trace: next, hook, at: 5_000, text: 'Done.' }));
+
+    const ended = await bed.ended(2);
+    expect(new Set(ended.map(({ data }) => [data.calls.main, data.answer]))).toEqual(
+      new Set([
+        [2, 'Mended 1.'],
+        [1, 'Done.'],
+      ]),
+    );
   });
 
   test('loses nothing when Redis is killed in the middle of a turn, and when it comes back', async () => {

@@ -1,5 +1,5 @@
 // One hash a turn, a field for each record, besides them: `seen` when the last one came that counts, `opened` by which
-// record, `ended` how, `published`. `…:done` is the set of the requests that an ended turn has.
+// record and `openedAt` what time, `ended` how, `published`. `…:done` is the set of the requests that an ended turn has.
 
 /** How many turns of a session are remembered by their start. */
 const SESSION_TURNS = 50;
@@ -19,6 +19,7 @@ if added == 1 and ARGV[5] == '1' then redis.call('HSET', KEYS[1], 'seen', now) e
 redis.call('HSETNX', KEYS[1], 'seen', now)
 if ARGV[4] == '1' then
   redis.call('HSETNX', KEYS[1], 'opened', ARGV[1])
+  redis.call('HSETNX', KEYS[1], 'openedAt', now)
   redis.call('ZADD', KEYS[3], 'LT', ARGV[7], ARGV[6])
   redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -${SESSION_TURNS + 1})
   redis.call('EXPIRE', KEYS[3], ARGV[8])

@@ -21,6 +21,8 @@ export interface Kept {
   records: TurnRecord[];
   /** Since the last record that counts was taken, milliseconds of Redis' clock. */
   quietMs: number;
+  /** When it was read, Unix ms of Redis' clock. */
+  readAt: number;
   /** `turn.started` was published for it. */
   isOpened: boolean;
   /** How it ended, once that is decided. */
@@ -99,12 +101,15 @@ export class TurnStore {
     return before.filter((_, at) => done[at] === 0);
   }
 
-  /** Whether the session has a turn that began after this one. */
-  async isSuperseded(session: string, key: string): Promise<boolean> {
+  /**
+   * When the session's newest turn was first told of, where that is not this one; 0 where that one has ended. Unix ms of
+   * Redis' clock.
+   */
+  async findNextOpening(session: string, key: string): Promise<number | undefined> {
     const [newest] = await this.#redis.zrange(this.#sessionKey(session), '-1', '-1');
-    return (
-      newest !== undefined && newest !== key && (await this.#redis.zscore(this.#sessionKey(session), key)) !== null
-    );
+    if (newest === undefined || newest === key) return undefined;
+    if ((await this.#redis.zscore(this.#sessionKey(session), key)) === null) return undefined;
+    return Number(await this.#redis.hget(this.#key(newest), 'openedAt'));
   }
 
   /** @param withContent reads what was said, too, which may be much */
@@ -115,14 +120,16 @@ export class TurnStore {
       this.#redis.hlen(this.#captureKey(key)),
       this.#redis.time(),
     ]);
-    const { seen, opened, ended, published, ...records } = fields;
-    const { size: _, ...contents } = captures;
+    const { seen, opened, openedAt: _, ended, published, ...records } = fields;
+    const { size: __, ...contents } = captures;
     const version = Object.keys(fields).length;
     if (version === 0) return undefined;
     const values = [...Object.values(records), ...Object.values(contents)];
+    const readAt = Number(seconds) * 1_000 + Number(microseconds) / 1_000;
     return {
       records: values.map((value) => JSON.parse(value) as TurnRecord),
-      quietMs: Number(seconds) * 1_000 + Number(microseconds) / 1_000 - Number(seen),
+      quietMs: readAt - Number(seen),
+      readAt,
       isOpened: opened !== undefined,
       ...(ended !== undefined && { ended }),
       isPublished: published !== undefined,
