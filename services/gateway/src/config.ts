@@ -15,6 +15,7 @@ export const Config = CommonConfig.extend({
   LOOM_UPSTREAM_IDLE_MS: wholeNumber(1).default(600_000),
   LOOM_READ_MS: wholeNumber(1).default(50),
   LOOM_MAX_BODY_BYTES: wholeNumber(1).default(67_108_864),
+  LOOM_MAX_HELD_BYTES: wholeNumber(1).default(201_326_592),
   LOOM_EXPECTED_REWRITERS: z
     .string()
     .default('compact-rewriter,intro-injector')
@@ -46,6 +47,7 @@ Settings are environment variables:
   LOOM_UPSTREAM_IDLE_MS    how long the upstream may be silent, milliseconds (600000)
   LOOM_READ_MS             how long a request waits for Redis to tell of its session, milliseconds; 5 times as long for its edits (50)
   LOOM_MAX_BODY_BYTES      larger Messages requests get a 413 (67108864)
+  LOOM_MAX_HELD_BYTES      beyond so many of them in memory at once, the next gets a 503 (201326592)
   LOOM_EXPECTED_REWRITERS  who /readyz wants to see alive (compact-rewriter,intro-injector)
   LOOM_HOOK_SECRET         metadata blocks count only when signed with it; at least 16 characters (unset)
   LOOM_CAPTURE             what is published of the conversation: none, metadata, delta or full (delta)

@@ -8,6 +8,7 @@ import { ConfigError, type Logger, Streams } from '@loom/shared';
 import { urlTo } from '@loom/shared/config.ts';
 import type { Express } from 'express';
 import { createAdminApp } from './adapters/admin-app.ts';
+import { BodyReader } from './adapters/body-reader.ts';
 import { BoundedReads } from './adapters/bounded-reads.ts';
 import { Captures } from './adapters/captures.ts';
 import { EditHolds } from './adapters/edit-holds.ts';
@@ -70,7 +71,9 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   const messages = new MessagesHandler({ gateway, capture, hookSecret, ...parts });
 
   const expectedRewriters = config.LOOM_EXPECTED_REWRITERS;
-  const app = createGatewayApp({ messages, proxy, maxBodyBytes: config.LOOM_MAX_BODY_BYTES, metrics, log });
+  const { LOOM_MAX_BODY_BYTES: maxBytes, LOOM_MAX_HELD_BYTES: maxHeldBytes } = config;
+  const bodies = new BodyReader({ maxBytes, maxHeldBytes, metrics });
+  const app = createGatewayApp({ messages, proxy, bodies, metrics, log });
   const admin = createAdminApp({ streams, registry, holds, spool, metrics, expectedRewriters });
   await registry.start();
   presence.start();

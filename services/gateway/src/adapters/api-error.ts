@@ -1,4 +1,4 @@
-import { type ServerResponse, STATUS_CODES } from 'node:http';
+import { type OutgoingHttpHeaders, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 
 /**
@@ -13,23 +13,28 @@ export interface LoomFailure {
   code: string;
   /** Expected, got, where. */
   message: string;
+  /** When it may be worth another try. */
+  retryAfterSeconds?: number;
 }
 
 /** Answers with a failure of Loom's own; a response that has begun can only be cut. */
-export function sendFailure(response: ServerResponse, { status, type, code, message }: LoomFailure): void {
+export function sendFailure(response: ServerResponse, failure: LoomFailure): void {
+  const { status, type, code, message, retryAfterSeconds } = failure;
   if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
   }
   const body = JSON.stringify({ type: 'error', error: { type, message: `Loom: ${message}` } });
-  // The reason is said outright: one that the upstream gave, and that could not be sent, is still there.
-  response.writeHead(status, STATUS_CODES[status], {
+  const headers: OutgoingHttpHeaders = {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),
     'x-loom-error': code,
     // The client's own retry heals what is passing; it knows best whether to.
     ...(status >= 502 && { 'x-should-retry': 'true' }),
-  });
+    ...(retryAfterSeconds !== undefined && { 'retry-after': String(retryAfterSeconds) }),
+  };
+  // The reason is said outright: one that the upstream gave, and that could not be sent, is still there.
+  response.writeHead(status, STATUS_CODES[status], headers);
   response.end(body);
 }
 

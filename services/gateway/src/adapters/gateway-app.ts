@@ -3,6 +3,7 @@ import type { Logger } from '@loom/shared';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import { originForm } from '../core/request-target.ts';
 import { sendFailure } from './api-error.ts';
+import { type BodyReader, BodyRefused } from './body-reader.ts';
 import { COUNT_TOKENS_PATH, MESSAGES_PATH, type MessagesHandler } from './messages-handler.ts';
 import type { Metrics } from './metrics.ts';
 import type { UpstreamProxy } from './upstream-proxy.ts';
@@ -10,13 +11,13 @@ import type { UpstreamProxy } from './upstream-proxy.ts';
 export interface GatewayAppOptions {
   messages: MessagesHandler;
   proxy: UpstreamProxy;
-  maxBodyBytes: number;
+  bodies: BodyReader;
   metrics: Metrics;
   log: Logger;
 }
 
 /** Every path is proxied; only a Messages request's body is read on the way. */
-export function createGatewayApp({ messages, proxy, maxBodyBytes, metrics, log }: GatewayAppOptions): Express {
+export function createGatewayApp({ messages, proxy, bodies, metrics, log }: GatewayAppOptions): Express {
   const app = express();
   app.disable('x-powered-by');
   app.enable('case sensitive routing');
@@ -37,30 +38,22 @@ export function createGatewayApp({ messages, proxy, maxBodyBytes, metrics, log }
     if (!isReadable) metrics.unfollowable.add(1);
     next(isReadable ? undefined : 'route');
   };
-  const readBody = express.raw({ type: () => true, limit: maxBodyBytes, inflate: false });
 
-  app.post([MESSAGES_PATH, COUNT_TOKENS_PATH], onlyPlain, readBody, async (request, response) => {
-    const bytes: unknown = request.body;
-    await messages.handle(request, response, request.path, Buffer.isBuffer(bytes) ? bytes : Buffer.alloc(0));
+  app.post([MESSAGES_PATH, COUNT_TOKENS_PATH], onlyPlain, async (request, response) => {
+    const bytes = await bodies.read(request, response);
+    await messages.handle(request, response, request.path, bytes);
   });
   app.use(passThrough);
 
-  const onError: ErrorRequestHandler = (error: Error & { type?: string }, _, response, __) => {
-    if (error.type === 'entity.too.large') {
-      const message = `expected a body of at most ${maxBodyBytes} bytes, got more; LOOM_MAX_BODY_BYTES sets the limit`;
-      sendFailure(response, { status: 413, type: 'request_too_large', code: 'body_too_large', message });
+  const onError: ErrorRequestHandler = (error: Error, _, response, __) => {
+    if (error instanceof BodyRefused) {
+      sendFailure(response, error.failure);
       return;
     }
-    if (error.type === 'request.aborted' || response.destroyed) return;
+    if (response.closed || response.destroyed) return;
     log.error('a request failed in the gateway', { error });
     const message = 'the request could not be read';
-    const isClients = error.type?.startsWith('request.') || error.type?.startsWith('entity.');
-    sendFailure(
-      response,
-      isClients
-        ? { status: 400, type: 'invalid_request_error', code: 'bad_request', message }
-        : { status: 500, type: 'api_error', code: 'internal', message },
-    );
+    sendFailure(response, { status: 500, type: 'api_error', code: 'internal', message });
   };
   app.use(onError);
   return app;

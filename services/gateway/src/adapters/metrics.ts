@@ -29,6 +29,13 @@ export function openMetrics() {
       description: 'Answers nobody waited for, by reason',
     }),
     unfollowable: meter.createCounter('loom.bodies.unfollowable', { description: 'Bodies forwarded without a look' }),
+    bytesHeld: meter.createUpDownCounter('loom.bodies.held', {
+      unit: 'By',
+      description: 'Bodies of Messages requests in memory',
+    }),
+    bodiesRefused: meter.createCounter('loom.bodies.refused', {
+      description: 'Bodies that were not read to their end, by reason: too_large, overloaded, stalled',
+    }),
     stageFailed: meter.createCounter('loom.edit_stage.failed', {
       description: 'Requests forwarded without edits after a fault',
     }),
