@@ -21,6 +21,12 @@ export interface AdminOptions {
 export function createAdminApp({ streams, registry, holds, spool, metrics, expectedRewriters }: AdminOptions): Express {
   const app = express();
   app.disable('x-powered-by');
+  app.use((request, response, next) => {
+    // A page whose name was made to lead here (DNS rebinding) still says its own name.
+    if (!isLoopback(request.headers.host)) response.status(421).json({ error: 'expected a loopback host' });
+    else if (request.method !== 'GET' && request.method !== 'HEAD') response.status(405).set('allow', 'GET').end();
+    else next();
+  });
   app.get('/healthz', (_, response) => {
     response.json({ status: 'ok' });
   });
@@ -42,4 +48,9 @@ export function createAdminApp({ streams, registry, holds, spool, metrics, expec
   });
   app.get('/metrics', (request, response) => metrics.exporter.getMetricsRequestHandler(request, response));
   return app;
+}
+
+/** Whether a `host` header names this machine to itself, on any port. */
+function isLoopback(host: string | undefined): boolean {
+  return /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/i.test(host ?? '');
 }

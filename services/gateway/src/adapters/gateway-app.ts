@@ -32,6 +32,12 @@ export function createGatewayApp({ messages, proxy, bodies, metrics, log }: Gate
     next();
   });
   const passThrough: RequestHandler = (request, response) => proxy.forward(request, response, {});
+  // Claude Code says no origin, a browser always does: what a page sends is forwarded, and has no part in any session.
+  const noPage: RequestHandler = (request, _, next) => {
+    const isPage = request.headers.origin !== undefined;
+    if (isPage) metrics.pageRequests.add(1);
+    next(isPage ? 'route' : undefined);
+  };
   // A compressed body is for the upstream to read: it passes as it is.
   const onlyPlain: RequestHandler = (request, _, next) => {
     const isReadable = isPlain(request.headers['content-encoding']);
@@ -39,7 +45,7 @@ export function createGatewayApp({ messages, proxy, bodies, metrics, log }: Gate
     next(isReadable ? undefined : 'route');
   };
 
-  app.post([MESSAGES_PATH, COUNT_TOKENS_PATH], onlyPlain, async (request, response) => {
+  app.post([MESSAGES_PATH, COUNT_TOKENS_PATH], noPage, onlyPlain, async (request, response) => {
     const bytes = await bodies.read(request, response);
     await messages.handle(request, response, request.path, bytes);
   });

@@ -29,6 +29,9 @@ export function openMetrics() {
       description: 'Answers nobody waited for, by reason',
     }),
     unfollowable: meter.createCounter('loom.bodies.unfollowable', { description: 'Bodies forwarded without a look' }),
+    pageRequests: meter.createCounter('loom.requests.of_pages', {
+      description: 'Messages requests of web pages (with an origin), forwarded without a look',
+    }),
     bytesHeld: meter.createUpDownCounter('loom.bodies.held', {
       unit: 'By',
       description: 'Bodies of Messages requests in memory',
