@@ -74,7 +74,15 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   const { LOOM_MAX_BODY_BYTES: maxBytes, LOOM_MAX_HELD_BYTES: maxHeldBytes } = config;
   const bodies = new BodyReader({ maxBytes, maxHeldBytes, metrics });
   const app = createGatewayApp({ messages, proxy, bodies, metrics, log });
-  const admin = createAdminApp({ streams, registry, holds, spool, metrics, expectedRewriters });
+  const admin = createAdminApp({
+    streams,
+    registry,
+    holds,
+    spool,
+    metrics,
+    expectedRewriters,
+    host: config.LOOM_ADMIN_HOST,
+  });
   await registry.start();
   presence.start();
   const keeper = new StreamKeeper({ streams, publisher, log, gateway });

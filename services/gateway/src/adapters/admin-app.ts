@@ -12,18 +12,29 @@ export interface AdminOptions {
   spool: Spool;
   metrics: Metrics;
   expectedRewriters: string[];
+  /** Where it listens. */
+  host: string;
 }
 
 /**
  * `/healthz`: the process serves. `/readyz`: 200 when Redis answers and the expected rewriters are alive, else 503 with
  * the reasons; requests are forwarded in either case. What only traffic can mend is a note. `/metrics`: Prometheus text.
  */
-export function createAdminApp({ streams, registry, holds, spool, metrics, expectedRewriters }: AdminOptions): Express {
+export function createAdminApp({
+  streams,
+  registry,
+  holds,
+  spool,
+  metrics,
+  expectedRewriters,
+  host,
+}: AdminOptions): Express {
   const app = express();
   app.disable('x-powered-by');
   app.use((request, response, next) => {
     // A page whose name was made to lead here (DNS rebinding) still says its own name.
-    if (!isLoopback(request.headers.host)) response.status(421).json({ error: 'expected a loopback host' });
+    if (!isInside(request.headers.host, host))
+      response.status(421).json({ error: 'expected an address, or a name of this network' });
     else if (request.method !== 'GET' && request.method !== 'HEAD') response.status(405).set('allow', 'GET').end();
     else next();
   });
@@ -50,7 +61,12 @@ export function createAdminApp({ streams, registry, holds, spool, metrics, expec
   return app;
 }
 
-/** Whether a `host` header names this machine to itself, on any port. */
-function isLoopback(host: string | undefined): boolean {
-  return /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/i.test(host ?? '');
+/** An address, a name without a dot, or one under a name that is nobody's to register (RFC 6761, 6762, 8375). */
+const INSIDE =
+  /^(?:(?:[a-z\d-]+\.)*(?:local|localhost|lan|internal|home\.arpa)|[a-z\d-]+|\d+(?:\.\d+){3}|\[[\da-f:.]+\])$/i;
+
+/** Whether a `host` header, without its port, is one that nobody outside can own, or the one that was set. */
+function isInside(header: string | undefined, own: string): boolean {
+  const host = header?.replace(/:\d{1,5}$/, '') ?? '';
+  return INSIDE.test(host) || host.toLowerCase() === own.toLowerCase();
 }
