@@ -12,4 +12,12 @@ describe('openBoard', () => {
 
     expect(String(stream.read())).toBe('redis   │ ready\ngateway │ listening\n');
   });
+
+  test('writes what a terminal only shows, whatever a program says', () => {
+    const stream = new PassThrough();
+
+    openBoard(['redis'], stream).write('redis', 'a\u001b]0;title\u0007b\u001b[2J\u009b31mc\rd\u202ee');
+
+    expect(String(stream.read())).toBe('redis │ abc de\n');
+  });
 });

@@ -1,8 +1,9 @@
 import { styleText } from 'node:util';
+import { inert } from '@loom/shared/plain.ts';
 
 const COLOURS = ['cyan', 'magenta', 'yellow', 'blue', 'green', 'red'] as const;
 
-/** Writes the lines of many programs to one terminal, each with its name in front. */
+/** Writes the lines of many programs to one terminal, each with its name in front, as text that does nothing. */
 export interface Board {
   write(name: string, line: string): void;
 }
@@ -19,7 +20,7 @@ export function openBoard(names: string[], stream: NodeJS.WritableStream): Board
   return {
     write(name, line) {
       const colour = COLOURS[names.indexOf(name) % COLOURS.length] ?? 'white';
-      stream.write(`${styleText(colour, `${name.padEnd(width)} │`, { stream })} ${line}\n`);
+      stream.write(`${styleText(colour, `${name.padEnd(width)} │`, { stream })} ${inert(line)}\n`);
     },
   };
 }

@@ -1,6 +1,7 @@
 import { isSpanContextValid, trace } from '@opentelemetry/api';
 import winston from 'winston';
 import { logExportWarnings, OtlpTransport } from './log-export.ts';
+import { inert, plainJson } from './plain.ts';
 import { redact, scrub } from './redaction.ts';
 import { isTelemetryOn } from './telemetry.ts';
 
@@ -54,17 +55,17 @@ const safeLine = winston.format((line, options) => {
   return Object.assign(written, { [LEVEL]: line[LEVEL] });
 });
 
-const jsonLine = winston.format((line) => Object.assign(line, { [TEXT]: JSON.stringify(line) }));
+const jsonLine = winston.format((line) => Object.assign(line, { [TEXT]: plainJson(line) }));
 
 const prettyLine = winston.format((line) => {
   const { timestamp, level, service: _, message, trace_id: __, span_id: ___, ...fields } = line;
   const time = new Date(String(timestamp)).toTimeString().slice(0, 8);
   const pairs = Object.entries(fields).map(([name, value]) => ` ${name}=${prettyValue(value)}`);
-  return Object.assign(line, { [TEXT]: `${time} ${level.padEnd(5)} ${message}${pairs.join('')}` });
+  return Object.assign(line, { [TEXT]: `${time} ${level.padEnd(5)} ${inert(String(message))}${pairs.join('')}` });
 });
 
 function prettyValue(value: unknown): string {
-  if (typeof value === 'string' && /^[^\s"=]+$/.test(value)) return value;
-  if (typeof value === 'object' && value !== null && 'message' in value) return JSON.stringify(value.message);
-  return JSON.stringify(value);
+  if (typeof value === 'string' && /^[!#-<>-~]+$/.test(value)) return value;
+  if (typeof value === 'object' && value !== null && 'message' in value) return plainJson(value.message);
+  return plainJson(value);
 }

@@ -42,6 +42,17 @@ describe('createLog', () => {
     expect(line).not.toContain('abcdef');
   });
 
+  test.each(['json', 'pretty'])('writes what a terminal only shows, whatever is in it: %s', async (format) => {
+    const hostile = '"\\u001b[2J\\u009b31m\\u202etxt\\u200b\\r\\n\\u007f\\u2028"';
+    const lines = await linesOf(
+      `log.warn('got ' + ${hostile}, { rewriter: ${hostile}, names: [${hostile}], error: new Error(${hostile}) });`,
+      { LOOM_LOG_FORMAT: format },
+    );
+
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+  });
+
   test('says in which span a line was written', async () => {
     const [line = ''] = await linesOf(`
       const parent = contextOf('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01');

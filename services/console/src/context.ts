@@ -1,8 +1,8 @@
+import { plain } from '@loom/shared/plain.ts';
 import type { Redis } from 'ioredis';
 import { withRedis } from './adapters/redis.ts';
 import { screenOf } from './adapters/terminal.ts';
 import { findPlace } from './config.ts';
-import { plain } from './core/plain.ts';
 import type { Screen } from './core/screen.ts';
 
 /** What a command has to do its work with. */

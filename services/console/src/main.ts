@@ -1,5 +1,5 @@
+import { plain } from '@loom/shared/plain.ts';
 import { CommanderError } from 'commander';
-import { plain } from './core/plain.ts';
 import { createProgram } from './program.ts';
 
 /** The exit code for words that make no command. */

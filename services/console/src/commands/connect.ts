@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { plain } from '@loom/shared/plain.ts';
 import { isConfirmed } from '../adapters/confirm.ts';
 import { type ConnectionRecord, ConnectionRecords, hashOf } from '../adapters/connection-record.ts';
 import { hookCommand, hookPath, installHook } from '../adapters/hook-file.ts';
@@ -9,7 +10,6 @@ import { Complaint } from '../complaint.ts';
 import { formatDiff } from '../core/diff-page.ts';
 import { JsonTextError } from '../core/json-text.ts';
 import { masked } from '../core/masked.ts';
-import { plain } from '../core/plain.ts';
 import { type Connection, connectionEnv, connectSettings, readConnection } from '../core/settings.ts';
 
 /** How Claude Code is to reach Loom. */

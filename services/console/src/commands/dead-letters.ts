@@ -1,12 +1,12 @@
 import { compareIds } from '@loom/shared/entry-id.ts';
 import { capOf, KEEP, type StreamName } from '@loom/shared/event.ts';
 import { counted } from '@loom/shared/figures.ts';
+import { plain, plainJson } from '@loom/shared/plain.ts';
 import { isConfirmed } from '../adapters/confirm.ts';
 import { Complaint } from '../complaint.ts';
 import { type Context, withContext } from '../context.ts';
 import { type DeadLetter, describeDeadLetter, findDeadLetter, formatDeadLetter } from '../core/dead-letter.ts';
 import { type Entry, toObject } from '../core/entry.ts';
-import { plain, plainJson } from '../core/plain.ts';
 
 const STREAM = 'dead-letters';
 

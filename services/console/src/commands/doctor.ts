@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { CommonConfig, loadConfig, port, urlTo } from '@loom/shared/config.ts';
+import { plainJson } from '@loom/shared/plain.ts';
 import { reasonOf } from '@loom/shared/redaction.ts';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
@@ -18,7 +19,6 @@ import { realPathOf, userSettingsPath } from '../adapters/settings-file.ts';
 import { screenOf } from '../adapters/terminal.ts';
 import { findPlace } from '../config.ts';
 import { type Finding, fail, formatFinding, ok, skip, type Verdict } from '../core/checkup.ts';
-import { plainJson } from '../core/plain.ts';
 
 const DoctorConfig = z.object({
   LOOM_HOST: z.string().default('127.0.0.1'),

@@ -1,11 +1,11 @@
 import { KEEP } from '@loom/shared/event.ts';
+import { plainJson } from '@loom/shared/plain.ts';
 import { follow } from '../adapters/follow.ts';
 import { scan } from '../adapters/scan.ts';
 import { Complaint } from '../complaint.ts';
 import { type Context, withContext } from '../context.ts';
 import { toObject } from '../core/entry.ts';
 import { formatEntry } from '../core/event-line.ts';
-import { plainJson } from '../core/plain.ts';
 import type { Since } from '../core/since.ts';
 
 export interface EventsOptions {

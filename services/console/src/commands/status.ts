@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { plainJson } from '@loom/shared/plain.ts';
 import { readStatus } from '../adapters/read-status.ts';
 import { withContext } from '../context.ts';
-import { plainJson } from '../core/plain.ts';
 import { formatStatus } from '../core/status-page.ts';
 
 const REDRAW_MS = 2_000;

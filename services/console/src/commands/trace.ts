@@ -1,8 +1,8 @@
+import { plain, plainJson } from '@loom/shared/plain.ts';
 import { TurnSummary } from '@loom/shared/turn-summary.ts';
 import { Complaint } from '../complaint.ts';
 import { type Context, withContext } from '../context.ts';
 import { parsedOr } from '../core/entry.ts';
-import { plain, plainJson } from '../core/plain.ts';
 import { formatTrace } from '../core/trace-page.ts';
 
 /** How many sessions are named where a prefix fits several. */

@@ -1,7 +1,7 @@
+import { plainJson } from '@loom/shared/plain.ts';
 import { follow } from '../adapters/follow.ts';
 import { withContext } from '../context.ts';
 import { findEvent, toObject } from '../core/entry.ts';
-import { plainJson } from '../core/plain.ts';
 import type { Since } from '../core/since.ts';
 import { formatTranscriptLine } from '../core/transcript-line.ts';
 

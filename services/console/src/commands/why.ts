@@ -1,7 +1,7 @@
+import { plainJson } from '@loom/shared/plain.ts';
 import { findRequestId, readExchange } from '../adapters/find-exchange.ts';
 import { Complaint } from '../complaint.ts';
 import { withContext } from '../context.ts';
-import { plainJson } from '../core/plain.ts';
 import { explainExchange } from '../core/why.ts';
 
 /** `loom why`: what became of one request on its way, and for what reason. */

@@ -1,4 +1,4 @@
-import { inert } from './plain.ts';
+import { inert } from '@loom/shared/plain.ts';
 import type { Screen, Style } from './screen.ts';
 
 /** How a check came out. `skip`: it could not be made, because of what another one says. */

@@ -1,6 +1,6 @@
 import { timeOfId } from '@loom/shared/entry-id.ts';
+import { inert, plain } from '@loom/shared/plain.ts';
 import { type Entry, pairsOf, parsedOr } from './entry.ts';
-import { inert, plain } from './plain.ts';
 import { fitLine, type Screen } from './screen.ts';
 import { shortSession } from './session.ts';
 

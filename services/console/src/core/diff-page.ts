@@ -1,6 +1,6 @@
+import { inert } from '@loom/shared/plain.ts';
 import { structuredPatch } from 'diff';
 import { masked } from './masked.ts';
-import { inert } from './plain.ts';
 import type { Screen, Style } from './screen.ts';
 
 const STYLES: Record<string, Style> = { '+': 'green', '-': 'red', '@': 'cyan' };

@@ -1,6 +1,6 @@
 import type { DataOf, EditOutcome, EventType, Usage } from '@loom/shared/event.ts';
 import { cacheShare, counted, seconds, tally, tokensInOut } from '@loom/shared/figures.ts';
-import { plain } from './plain.ts';
+import { plain } from '@loom/shared/plain.ts';
 import { textOf } from './screen.ts';
 import { figuresOf } from './turn-line.ts';
 

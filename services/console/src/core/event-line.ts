@@ -1,9 +1,9 @@
 import { timeOfId } from '@loom/shared/entry-id.ts';
 import type { LoomEvent } from '@loom/shared/event.ts';
+import { plain } from '@loom/shared/plain.ts';
 import { findDeadLetter } from './dead-letter.ts';
 import { type Entry, findEvent, toObject } from './entry.ts';
 import { describeData } from './event-facts.ts';
-import { plain } from './plain.ts';
 import { fitLine, type Piece, pad, type Screen, type Style } from './screen.ts';
 import { shortSession } from './session.ts';
 import { describeTranscriptLine } from './transcript-line.ts';

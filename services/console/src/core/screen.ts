@@ -1,5 +1,5 @@
+import { inert } from '@loom/shared/plain.ts';
 import stringWidth from 'string-width';
-import { inert } from './plain.ts';
 
 export type Style = 'green' | 'blue' | 'cyan' | 'yellow' | 'red' | 'dim' | 'bold';
 

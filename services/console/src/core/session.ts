@@ -1,4 +1,4 @@
-import { plain } from './plain.ts';
+import { plain } from '@loom/shared/plain.ts';
 
 /** The first eight characters of a session id: enough to tell the sessions of a day apart. */
 export function shortSession(subject: string): string {

@@ -1,6 +1,6 @@
 import type { LoomEvent } from '@loom/shared/event.ts';
 import { counted } from '@loom/shared/figures.ts';
-import { plain } from './plain.ts';
+import { plain } from '@loom/shared/plain.ts';
 
 /** How Loom does, as Redis tells it. */
 export interface Status {

@@ -1,6 +1,6 @@
 import { cacheShare, dollars, seconds, tokensInOut } from '@loom/shared/figures.ts';
+import { plain } from '@loom/shared/plain.ts';
 import type { SummarySpan, TurnSummary } from '@loom/shared/turn-summary.ts';
-import { plain } from './plain.ts';
 import { cut, fitLine, type Piece, pad, type Screen, type Style, widthOf } from './screen.ts';
 import { shortSession } from './session.ts';
 import { type Branch, growTree } from './span-tree.ts';

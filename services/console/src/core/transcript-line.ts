@@ -1,5 +1,5 @@
 import type { DataOf, LoomEvent } from '@loom/shared/event.ts';
-import { plain } from './plain.ts';
+import { plain } from '@loom/shared/plain.ts';
 import { fitLine, type Piece, type Screen, type Style } from './screen.ts';
 import { shortSession } from './session.ts';
 

@@ -1,6 +1,6 @@
 import type { DataOf, LoomEvent } from '@loom/shared/event.ts';
 import { cacheShare, counted, dollars, seconds, times, tokensInOut } from '@loom/shared/figures.ts';
-import { plain } from './plain.ts';
+import { plain } from '@loom/shared/plain.ts';
 import { cut, fitLine, type Piece, type Screen, widthOf } from './screen.ts';
 import { shortSession } from './session.ts';
 

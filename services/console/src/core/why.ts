@@ -1,8 +1,8 @@
 import type { Edit } from '@loom/shared/edit.ts';
 import { type EditOutcome, KEEP, type LoomEvent, type RequestView } from '@loom/shared/event.ts';
 import { counted } from '@loom/shared/figures.ts';
+import { plain } from '@loom/shared/plain.ts';
 import { describeData } from './event-facts.ts';
-import { plain } from './plain.ts';
 import { fitLine, type Piece, type Screen } from './screen.ts';
 import { shortSession } from './session.ts';
 import { formatWordDiff } from './word-diff.ts';

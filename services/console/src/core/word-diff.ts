@@ -1,5 +1,5 @@
+import { inert } from '@loom/shared/plain.ts';
 import { diffWordsWithSpace } from 'diff';
-import { inert } from './plain.ts';
 import { fitLine, type Piece, type Screen } from './screen.ts';
 
 /** Texts that differ in more words than this are shown one after the other. */

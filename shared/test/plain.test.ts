@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { inert, plain, plainJson } from '../../src/core/plain.ts';
+import { inert, plain, plainJson } from '../src/plain.ts';
 
 describe('plain', () => {
   test.each([

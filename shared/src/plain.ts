@@ -57,7 +57,7 @@ const UNSEEN_IN_JSON = /[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp
  * plainJson({ text: '\u202etea' }); // '{"text":"\\u202etea"}'
  */
 export function plainJson(value: unknown): string {
-  return JSON.stringify(value).replace(UNSEEN_IN_JSON, (character) =>
+  return (JSON.stringify(value) ?? 'null').replace(UNSEEN_IN_JSON, (character) =>
     [...Array(character.length).keys()]
       .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`)
       .join(''),
