@@ -21,7 +21,7 @@ Says each law's cases, and of one that does not hold the smallest case that was 
 const ROOT = join(import.meta.dirname, '../..');
 /** What it takes to start a file's tests. */
 const START_MS = 4_000;
-const LEAST_MS = 500;
+const LEAST_MS = 2_000;
 const PROGRESS_MS = 10_000;
 /** Beyond its time a case may still be shrunk; a law that says nothing for so long hangs. */
 const SILENCE_MS = 120_000;
