@@ -340,8 +340,12 @@ describe('REDIS_USERNAME and REDIS_PASSWORD_FILE', () => {
     writeFileSync(empty, '\n');
     const complaint = 'these settings are wrong:\n  REDIS_PASSWORD_FILE: expected a file with a password, got';
 
-    expect(() => urlOf({ REDIS_PASSWORD_FILE: `${file}.none` })).toThrow(`${complaint} ENOENT at ${file}.none`);
-    expect(() => urlOf({ REDIS_PASSWORD_FILE: empty })).toThrow(`${complaint} an empty one at ${empty}`);
+    expect(() => urlOf({ REDIS_PASSWORD_FILE: `${file}.none` })).toThrow(
+      `${complaint} ENOENT at ${JSON.stringify(`${file}.none`)}`,
+    );
+    expect(() => urlOf({ REDIS_PASSWORD_FILE: empty })).toThrow(
+      `${complaint} an empty one at ${JSON.stringify(empty)}`,
+    );
   });
 
   test('reach a Redis whose password is anything at all', async () => {

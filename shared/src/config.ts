@@ -61,9 +61,9 @@ function readPassword(file: string): string {
   try {
     password = readFileSync(file, 'utf8').trim();
   } catch (error) {
-    throw fail(`${errorTypeOf(error)} at ${file}`, error);
+    throw fail(`${errorTypeOf(error)} at ${JSON.stringify(file)}`, error);
   }
-  if (password === '') throw fail(`an empty one at ${file}`);
+  if (password === '') throw fail(`an empty one at ${JSON.stringify(file)}`);
   return password;
 }
 
