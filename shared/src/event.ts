@@ -88,6 +88,8 @@ const response = {
   /** The upstream's `request-id` header: the client's transcript carries it too. */
   upstreamRequestId: z.string().nullable(),
   responseId: z.string().nullable(),
+  /** The model that answered, as the answer names it: what it costs goes by that. Absent in events of gateways before it. */
+  responseModel: z.string().nullish(),
   stopReason: z.string().nullable(),
   usage: Usage.nullable(),
   /** The answer's text blocks in order, joined by a blank line; at most 16 KiB. */
@@ -185,6 +187,8 @@ export const EventData = {
     /** When the request arrived, and when it went out. RFC 3339 with milliseconds, UTC. */
     startedAt: z.string().optional(),
     forwardedAt: z.string().optional(),
+    /** Where it went. */
+    upstream: z.looseObject({ address: z.string(), port: z.int() }).optional(),
     /** SHA-256 of the body as it went upstream: a retry repeats it. */
     bodySha256: sha256.optional(),
     /** The tool results after the newest assistant message: what the client did since the last answer. */

@@ -22,6 +22,8 @@ export function call(changes: Partial<Call> = {}): Call {
     origin: 'hook',
     class: 'main',
     model: 'claude-opus-5',
+    responseModel: null,
+    upstream: { address: 'api.anthropic.com', port: 443 },
     stream: true,
     startedAt: START + 100,
     forwardedAt: START + 120,

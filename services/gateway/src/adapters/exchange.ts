@@ -29,6 +29,7 @@ export interface ExchangeStart {
   model: string | null;
   bytesIn: number;
   arrival: Arrival;
+  upstream: { address: string; port: number };
 }
 
 /** When a request was there, its body read: by the calendar, and by the clock that durations count on. */
@@ -174,7 +175,7 @@ export class Exchange {
 
   #forwardedData(staged: Omit<Staged, 'lost'>, forwardedAt: string): DataOf<'request.forwarded'> {
     const { body, bodySha256, replayed, edits, heldMs } = staged;
-    const { read, headers, bytesIn, capture, arrival } = this.#start;
+    const { read, headers, bytesIn, capture, arrival, upstream } = this.#start;
     const anchor = this.#anchor;
     const sha256 = bodySha256 ?? this.#attempt('bodySha256', () => sha256OfParts(body));
     return {
@@ -188,6 +189,7 @@ export class Exchange {
       capture,
       startedAt: arrival.at.toISOString(),
       forwardedAt,
+      upstream,
       ...(sha256 && { bodySha256: sha256 }),
       ...requestFacts(read, headers, this.#attempt),
     };

@@ -144,6 +144,7 @@ export class MessagesHandler {
       model,
       bytesIn: bytes.length,
       arrival,
+      upstream: this.#proxy.upstream,
     };
     const exchange = new Exchange(start, this.#publisher, this.#captures, this.#metrics);
     this.#active.add(exchange);

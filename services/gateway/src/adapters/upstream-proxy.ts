@@ -42,6 +42,8 @@ export class UpstreamProxy {
   readonly #underWay = new WeakMap<IncomingMessage, UnderWay>();
   readonly #agent: http.Agent;
   readonly #log: Logger;
+  /** Where everything goes. */
+  readonly upstream: { address: string; port: number };
   readonly #basePath: string;
   readonly #middleware: ReturnType<typeof createProxyMiddleware>;
 
@@ -49,7 +51,9 @@ export class UpstreamProxy {
     const options = { keepAlive: true, maxFreeSockets: 64, timeout: IDLE_CONNECTION_MS };
     this.#agent = url.startsWith('https:') ? new https.Agent(options) : new http.Agent(options);
     this.#log = log;
-    this.#basePath = new URL(url).pathname.replace(/\/$/, '');
+    const { pathname, hostname, port, protocol } = new URL(url);
+    this.#basePath = pathname.replace(/\/$/, '');
+    this.upstream = { address: hostname, port: Number(port) || (protocol === 'https:' ? 443 : 80) };
     this.#middleware = createProxyMiddleware({
       target: url,
       changeOrigin: true,

@@ -18,6 +18,7 @@ const Block = z.looseObject({
 });
 const Message = z.looseObject({
   id: z.string().nullish(),
+  model: z.string().nullish(),
   stop_reason: z.string().nullish(),
   usage: z.record(z.string(), z.unknown()).nullish(),
   content: z.array(z.unknown()).nullish(),
@@ -37,7 +38,7 @@ const SseEvent = z.looseObject({
 
 type AnswerParts = Pick<
   DataOf<'response.completed'>,
-  'responseId' | 'stopReason' | 'usage' | 'text' | 'textTruncated' | 'toolUses'
+  'responseId' | 'responseModel' | 'stopReason' | 'usage' | 'text' | 'textTruncated' | 'toolUses'
 >;
 
 /**
@@ -47,6 +48,7 @@ type AnswerParts = Pick<
 export class Answer {
   readonly parts: AnswerParts = {
     responseId: null,
+    responseModel: null,
     stopReason: null,
     usage: null,
     text: '',
@@ -100,6 +102,7 @@ export class Answer {
     const parsed = Message.safeParse(value);
     if (!parsed.success) return;
     this.parts.responseId = word(parsed.data.id);
+    this.parts.responseModel = word(parsed.data.model);
     this.parts.stopReason = word(parsed.data.stop_reason);
     this.#usage(parsed.data.usage);
     for (const [index, block] of (parsed.data.content ?? []).entries()) {

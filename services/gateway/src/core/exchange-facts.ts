@@ -36,10 +36,7 @@ export function answerFacts(
   answer: Answer | undefined,
   headers: Headers,
   attempt: Attempt,
-): Pick<
-  Completed,
-  'responseId' | 'stopReason' | 'usage' | 'text' | 'textTruncated' | 'toolUses' | 'upstreamRequestId' | 'rateLimits'
-> {
+): Pick<Completed, keyof Answer['parts'] | 'upstreamRequestId' | 'rateLimits'> {
   const rateLimits = attempt('rateLimits', () => rateLimitsOf(headers));
   return {
     ...(answer ?? new Answer()).parts,

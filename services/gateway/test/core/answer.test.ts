@@ -10,10 +10,18 @@ const said = {
   usage: { input_tokens: 7, cache_creation_input_tokens: 5, cache_read_input_tokens: 11, output_tokens: 42 },
 };
 const parts = {
-  ...{ responseId: 'msg_01Scripted', stopReason: 'tool_use', usage: said.usage },
+  ...{ responseId: 'msg_01Scripted', responseModel: 'claude-sonnet-4-6', stopReason: 'tool_use', usage: said.usage },
   ...{ text: 'Let me look.', textTruncated: false, toolUses: [{ id: 'toolu_1', name: 'Read' }] },
 };
-const nothing = { responseId: null, stopReason: null, usage: null, text: '', textTruncated: false, toolUses: [] };
+const nothing = {
+  responseId: null,
+  responseModel: null,
+  stopReason: null,
+  usage: null,
+  text: '',
+  textTruncated: false,
+  toolUses: [],
+};
 
 function streamed(...events: unknown[]): Answer {
   const answer = new Answer();

@@ -66,6 +66,8 @@ function callOf(exchange: Exchange): Call | undefined {
     class: facts.class,
     ...(agentId !== undefined && { agentId }),
     model: facts.model,
+    responseModel: response?.data.responseModel ?? null,
+    ...(forwarded?.data.upstream && { upstream: forwarded.data.upstream }),
     ...(received && { stream: received.data.stream }),
     startedAt,
     ...(forwardedAt !== undefined && { forwardedAt }),

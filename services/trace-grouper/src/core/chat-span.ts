@@ -1,6 +1,7 @@
 import { derivedSpanId } from '@loom/shared/turn-span.ts';
 import { ATTRIBUTE } from './attribute.ts';
 import { contentAttributes, lastInput } from './content-attributes.ts';
+import { billedModel } from './prices.ts';
 import { finishSpan, named, plain, preview, type RenderOptions, showsContent } from './render.ts';
 import type { SpanData } from './span-data.ts';
 import type { Call } from './turn.ts';
@@ -55,8 +56,11 @@ export function chatSpan(call: Call, place: Place, options: RenderOptions): Span
       [ATTRIBUTE.llmSystem]: 'anthropic',
       [ATTRIBUTE.llmProvider]: 'anthropic',
       [ATTRIBUTE.requestModel]: model,
+      [ATTRIBUTE.llmRequestModel]: model,
       // As price tables know it: Phoenix looks the cost up by this name.
-      [ATTRIBUTE.llmModel]: model.replace(/\[1m\]$/, ''),
+      [ATTRIBUTE.llmModel]: named(billedModel(call) ?? 'unknown').replace(/\[1m\]$/, ''),
+      [ATTRIBUTE.serverAddress]: call.upstream?.address,
+      [ATTRIBUTE.serverPort]: call.upstream?.port,
       [ATTRIBUTE.requestStream]: call.stream,
       [ATTRIBUTE.requestId]: call.requestId,
       [ATTRIBUTE.requestClass]: call.class,
@@ -67,7 +71,7 @@ export function chatSpan(call: Call, place: Place, options: RenderOptions): Span
       [ATTRIBUTE.retryOf]: call.retryOf,
       ...answerAttributes(call),
       [ATTRIBUTE.errorType]: failure?.type,
-      ...(call.usage && usageAttributes(call.usage, call.model, options.prices)),
+      ...(call.usage && usageAttributes(call.usage, billedModel(call), options.prices)),
       ...plain('input', preview((content && lastInput(content)) ?? place.prompt, options)),
       ...plain('output', outputOf(call, options)),
       ...(content && contentAttributes(content, call.stopReason)),
@@ -80,10 +84,13 @@ export function chatSpan(call: Call, place: Place, options: RenderOptions): Span
 
 function answerAttributes(call: Call): SpanData['attributes'] {
   const { forwardedAt = call.startedAt } = call;
+  const responseModel = call.responseModel === null ? undefined : named(call.responseModel);
   const seconds = (ms: number | null) =>
     ms === null ? undefined : Math.max(0, call.startedAt + ms - forwardedAt) / 1_000;
   return {
     [ATTRIBUTE.responseId]: call.responseId ?? undefined,
+    [ATTRIBUTE.responseModel]: responseModel,
+    [ATTRIBUTE.llmResponseModel]: responseModel,
     [ATTRIBUTE.upstreamRequestId]: call.upstreamRequestId ?? undefined,
     [ATTRIBUTE.httpStatus]: call.status ?? undefined,
     [ATTRIBUTE.finishReasons]: call.stopReason === null ? undefined : [call.stopReason],

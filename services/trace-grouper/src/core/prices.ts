@@ -76,6 +76,11 @@ export function modelName(model: string): string {
     .replace(/[-@](\d{8}|latest)$/, '');
 }
 
+/** The model that is paid for: the one that answered, which need not be the one that was asked for. */
+export function billedModel({ responseModel, model }: { responseModel: string | null; model: string | null }) {
+  return responseModel ?? model;
+}
+
 /** USD, by what it was paid for. */
 export interface Cost {
   total: number;

@@ -1,7 +1,7 @@
 import type { DataOf } from '@loom/shared/event.ts';
 import { agentSpanIdOf, turnSpanIdOf } from '@loom/shared/turn-span.ts';
 import type { SummarySpan, TurnSummary } from '@loom/shared/turn-summary.ts';
-import { costOf, type Prices } from './prices.ts';
+import { billedModel, costOf, type Prices } from './prices.ts';
 import type { SpanData } from './span-data.ts';
 import { tokensOf } from './tokens.ts';
 import type { Call, Turn } from './turn.ts';
@@ -62,7 +62,7 @@ function editOf({ rewriter, outcome, operations }: Call['edits'][number]): strin
 function summarySpan(span: SpanData, call: Call | undefined, prices: Prices): SummarySpan {
   const { name, kind, spanId, parentSpanId, startedAt, endedAt, status } = span;
   const errorType = span.attributes['error.type'];
-  const cost = call?.usage ? costOf(call.usage, call.model, prices) : undefined;
+  const cost = call?.usage ? costOf(call.usage, billedModel(call), prices) : undefined;
   return {
     name,
     kind,

@@ -1,4 +1,4 @@
-import { costOf, exact, type Prices } from './prices.ts';
+import { billedModel, costOf, exact, type Prices } from './prices.ts';
 import { tokensOf } from './tokens.ts';
 import type { Call } from './turn.ts';
 
@@ -21,10 +21,12 @@ export function totalsOf(calls: readonly Call[], prices: Prices): Totals {
   const tokens = { prompt: 0, completion: 0, cacheRead: 0, cacheWrite: 0, total: 0 };
   const unpriced = new Set<string>();
   let costUsd = 0;
-  for (const { usage, model } of calls) {
+  for (const call of calls) {
+    const { usage } = call;
     if (!usage) continue;
     const used = tokensOf(usage);
     for (const name of Object.keys(tokens) as (keyof typeof tokens)[]) tokens[name] += used[name];
+    const model = billedModel(call);
     const cost = costOf(usage, model, prices);
     if (cost) costUsd += cost.total;
     else unpriced.add(model ?? 'none');

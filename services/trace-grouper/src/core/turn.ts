@@ -43,7 +43,12 @@ export interface Call {
   link?: { traceId: string; spanId: string };
   class: RequestClass;
   agentId?: string;
+  /** As the request names it. */
   model: string | null;
+  /** The one that answered; null where the answer, or a gateway of before, does not say. */
+  responseModel: string | null;
+  /** Where it went. */
+  upstream?: { address: string; port: number };
   stream?: boolean;
   startedAt: number;
   /** Absent when it never went out. */

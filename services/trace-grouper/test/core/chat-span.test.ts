@@ -18,7 +18,7 @@ function spanOf(changes: Partial<Call> = {}): SpanData {
 
 describe('chatSpan', () => {
   test('tells a call by both conventions', () => {
-    expect(spanOf()).toEqual({
+    expect(spanOf({ responseModel: 'claude-opus-5-20260801' })).toEqual({
       traceId: TRACE,
       spanId: chatSpanIdOf(TRACE, 'r1'),
       parentSpanId: '1111111111111111',
@@ -36,13 +36,18 @@ describe('chatSpan', () => {
         'llm.system': 'anthropic',
         'llm.provider': 'anthropic',
         'gen_ai.request.model': 'claude-opus-5',
-        'llm.model_name': 'claude-opus-5',
+        'llm.request.model_name': 'claude-opus-5',
+        'llm.response.model_name': 'claude-opus-5-20260801',
+        'llm.model_name': 'claude-opus-5-20260801',
+        'server.address': 'api.anthropic.com',
+        'server.port': 443,
         'gen_ai.request.stream': true,
         'loom.request.id': 'r1',
         'loom.request.class': 'main',
         'loom.profile': 'alpha',
         'tag.tags': ['main', 'alpha'],
         'gen_ai.response.id': 'msg_1',
+        'gen_ai.response.model': 'claude-opus-5-20260801',
         'anthropic.request_id': 'req_1',
         'http.response.status_code': 200,
         'gen_ai.response.finish_reasons': ['end_turn'],
@@ -99,10 +104,22 @@ describe('chatSpan', () => {
   });
 
   test('has no cost for a model whose price is not known, but its tokens', () => {
-    const { attributes } = spanOf({ model: 'claude-unknown' });
+    const { attributes } = spanOf({ responseModel: 'claude-unknown' });
 
     expect(Object.keys(attributes).filter((name) => name.includes('cost') || name.includes('prices'))).toEqual([]);
     expect(attributes['llm.token_count.total']).toBe(1_260);
+  });
+
+  test('costs what the model costs that answered, which need not be the one that was asked for', () => {
+    const fallen = spanOf({ model: 'claude-opus-5', responseModel: 'claude-haiku-4-5-20251001' }).attributes;
+    const asked = spanOf({ model: 'claude-haiku-4-5', responseModel: null }).attributes;
+
+    expect(fallen['llm.cost.total']).toBe(asked['llm.cost.total']);
+    expect([fallen['gen_ai.request.model'], fallen['llm.model_name']]).toEqual([
+      'claude-opus-5',
+      'claude-haiku-4-5-20251001',
+    ]);
+    expect([asked['gen_ai.response.model'], asked['llm.model_name']]).toEqual([undefined, 'claude-haiku-4-5']);
   });
 
   test.each<[Partial<Call>, string, string | undefined]>([

@@ -43,6 +43,8 @@ describe('foldTurn', () => {
           origin: 'hook',
           class: 'main',
           model: 'claude-opus-5-5',
+          responseModel: 'claude-opus-5-5-20260801',
+          upstream: { address: 'api.anthropic.com', port: 443 },
           stream: true,
           startedAt: BEGIN,
           forwardedAt: BEGIN + 10,

@@ -182,7 +182,11 @@ describe('the cost of a call', () => {
   ];
   for (const [model, , counts] of cases)
     conversations.set(model, () =>
-      ask(model, () => streamed([{ ...counts, output_tokens: 1 }, { output_tokens: 1_000 }]), model),
+      ask(
+        model,
+        () => streamed([{ ...counts, output_tokens: 1 }, { output_tokens: 1_000 }], { text: 'Seven.', model }),
+        model,
+      ),
     );
 
   test.each(cases)('%s: is %s', async (model, _, __, expected) => {
@@ -192,6 +196,11 @@ describe('the cost of a call', () => {
     const turn = spans.find(({ name }) => name === 'turn');
     expect(said(chat, 'llm.cost.', 'operation.cost')).toEqual(expected);
     expect(turn?.attributes['loom.turn.cost']).toBe(expected['operation.cost']);
+    expect(said(chat, 'gen_ai.response.model', 'server.')).toEqual({
+      'gen_ai.response.model': model,
+      'server.address': '127.0.0.1',
+      'server.port': Number(new URL(upstream.url).port),
+    });
     if (Object.keys(expected).length > 0) expect(chat.attributes['loom.prices.version']).toBe('anthropic-2026-11');
   });
 
