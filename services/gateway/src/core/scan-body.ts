@@ -17,8 +17,9 @@ const STEERING = ['temperature', 'top_p', 'top_k', 'stop_sequences', 'thinking',
 export const PARAMETERS = ['max_tokens', 'output_config', 'context_management', ...STEERING];
 const MAX_STEERING_BYTES = 4_096;
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
-/** Escaped quotes stand close to one another, as in code: that far a walk is cheaper than another search. Bytes. */
-const WALK_BYTES = 64;
+/** Keys are short, and escaped quotes stand close to one another, as in code: that far a walk is cheaper than a search. */
+const WALK_BYTES = 16;
+const WINDOW_BYTES = 65_536;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** The body is no JSON, or no Messages request that can be followed without doubt. */
@@ -27,8 +28,8 @@ class Unfollowable extends Error {}
 /**
  * Walks the raw bytes of a Messages request once and yields where its messages, system blocks and texts lie.
  *
- * Nothing is decoded but keys, roles and types: strings are skipped from quote to quote (measured on 1 MB: 0.8 ms, of
- * code with its escaped quotes 1.6 ms, against 5.5 ms for a parse). What lies inside skipped strings is not checked.
+ * Nothing is decoded but keys, roles and types: strings are skipped from quote to quote (measured on 1 MB of
+ * code with its escaped quotes: 0.9 ms, against 5.5 ms for a parse). What lies inside skipped strings is not checked.
  *
  * @returns undefined for anything it cannot follow without doubt: invalid JSON, no `messages`, a key that stands twice
  */
@@ -44,6 +45,9 @@ export function scanBody(bytes: Buffer): BodyTree | undefined {
 class Scanner {
   readonly #bytes: Buffer;
   #at = 0;
+  /** Some of the bytes as Latin-1: one character a byte, whatever they mean. */
+  #window = '';
+  #windowStart = 0;
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes;
@@ -257,18 +261,33 @@ class Scanner {
     // Never in the middle of an escape.
     let at = start + 1;
     for (;;) {
-      const quote = bytes.indexOf(QUOTE, at);
-      if (quote < 0) throw new Unfollowable();
+      const limit = Math.min(at + WALK_BYTES, bytes.length);
+      while (at < limit && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
+      if (at < limit) break;
+      const quote = this.#findQuote(at);
       let backslashes = 0;
       while (quote - backslashes > at && bytes[quote - 1 - backslashes] === BACKSLASH) backslashes++;
       at = quote;
       if (backslashes % 2 === 0) break;
       at++;
-      const limit = Math.min(at + WALK_BYTES, bytes.length);
-      while (at < limit && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
     }
     this.#at = at + 1;
     return { start, end: this.#at };
+  }
+
+  /** The next quote, through a string of the bytes around it: to search that costs a fifth of `Buffer.indexOf`. */
+  #findQuote(at: number): number {
+    for (;;) {
+      const windowAt = at - this.#windowStart;
+      if (windowAt < 0 || windowAt >= this.#window.length) {
+        if (at >= this.#bytes.length) throw new Unfollowable();
+        this.#windowStart = at;
+        this.#window = this.#bytes.latin1Slice(at, Math.min(at + WINDOW_BYTES, this.#bytes.length));
+      }
+      const quote = this.#window.indexOf('"', at - this.#windowStart);
+      if (quote >= 0) return this.#windowStart + quote;
+      at = this.#windowStart + this.#window.length;
+    }
   }
 
   /** A string token; undefined for anything else. */

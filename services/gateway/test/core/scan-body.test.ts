@@ -97,6 +97,17 @@ describe('scanBody', () => {
     ]);
   });
 
+  test('finds the end of a string that is longer than what is searched at once, wherever its escapes fall', () => {
+    const followed = Array.from({ length: 60 }, (_, shift) => {
+      const text = `${'a'.repeat(65_500 + shift)}\\\\"\\"é${'b'.repeat(65_530)}\\"\\`;
+      const tree = treeOf(JSON.stringify({ messages: [{ role: 'user', content: text }, { role: 'assistant' }] }));
+      const token = tree.messages[0]?.content?.blocks[0]?.text;
+      return tree.messages[1]?.role === 'assistant' && token && decodeToken(tree.bytes, token) === text;
+    });
+
+    expect(followed.every(Boolean)).toBe(true);
+  });
+
   test('finds the end of strings whose quotes are escaped, near and far from one another', () => {
     const values = ['"', '\\', '\\"', '"'.repeat(999), '\\'.repeat(999), `"${'x'.repeat(200)}\\"${'y'.repeat(63)}"\\`];
 
