@@ -14,6 +14,8 @@ export interface BodyReaderOptions {
 
 /** What a piece costs besides its bytes: a body of many tiny ones is larger than it looks. */
 const PIECE_BYTES = 256;
+/** The longest body that room is made for before it is there, bytes. What is not there yet costs no memory. */
+const MAX_ROOM_BYTES = 8_388_608;
 
 /** A body that is not read to its end; `failure` is what the client is told. */
 export class BodyRefused extends Error {
@@ -39,14 +41,17 @@ export class BodyReader {
   }
 
   /**
-   * Reads a request's body; it counts as held until the response closes.
+   * Reads a request's body; it counts as held until the response closes. What comes in pieces is put together as it comes,
+   * while the rest is on its way, and not all at once at the end.
    *
    * @throws BodyRefused when it is too long, too much together with the others, or stalls; Error when the client leaves
    */
   read(request: IncomingMessage, response: ServerResponse): Promise<Buffer> {
     const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
     const { maxBytes, maxHeldBytes, idleMs = 60_000 } = this.#options;
+    const announced = Number(request.headers['content-length'] ?? 0);
     const pieces: Buffer[] = [];
+    let room: Buffer | undefined;
     let length = 0;
     let held = 0;
     let isReading = true;
@@ -65,6 +70,7 @@ export class BodyReader {
       settle();
       hold(-held);
       pieces.length = 0;
+      room = undefined;
       reject(error);
     };
     const refuse = (reason: string, failure: LoomFailure) => {
@@ -78,14 +84,17 @@ export class BodyReader {
       else if (this.#heldBytes + piece.length + PIECE_BYTES > maxHeldBytes)
         refuse('overloaded', overloaded(maxHeldBytes));
       else {
-        pieces.push(piece);
+        if (length === 0 && piece.length < announced && announced <= MAX_ROOM_BYTES)
+          room = Buffer.allocUnsafeSlow(announced);
+        if (room) piece.copy(room, length);
+        else pieces.push(piece);
         length += piece.length;
-        hold(piece.length + PIECE_BYTES);
+        hold(piece.length + (room ? 0 : PIECE_BYTES));
       }
     };
     const onEnd = () => {
       settle();
-      resolve(pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces, length));
+      resolve(room ?? (pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces, length)));
       pieces.length = 0;
       hold(length - held);
     };
@@ -98,7 +107,7 @@ export class BodyReader {
       if (isReading) fail(new Error('expected the rest of a body, but the client has left'));
       else hold(-held);
     });
-    if (Number(request.headers['content-length']) > maxBytes) refuse('too_large', tooLarge(maxBytes));
+    if (announced > maxBytes) refuse('too_large', tooLarge(maxBytes));
     else {
       request.setTimeout(idleMs, onSilence);
       request.on('data', onData).on('end', onEnd).on('error', fail);

@@ -112,6 +112,15 @@ describe('a request body without a match', () => {
     },
   );
 
+  test.each([1, 500])('is the same where it comes in %d pieces, its length known or not', async (count) => {
+    const body = Buffer.from(user(JSON.stringify('é'.repeat(100_000))));
+    const size = Math.ceil(body.length / count);
+    const pieces = Array.from({ length: count }, (_, at) => body.subarray(at * size, (at + 1) * size));
+
+    expect(await hashUpstream(pieces, '/v1/messages', ['content-length', String(body.length)])).toBe(sha256(body));
+    expect(await hashUpstream(pieces)).toBe(sha256(body));
+  });
+
   test('is the same for any JSON', async () => {
     const bytes = fc.oneof(fc.json({ maxDepth: 4 }), fc.json().map(user)).map((json) => Buffer.from(json));
     const same = fc.asyncProperty(bytes, async (body) => (await hashUpstream(body)) === sha256(body));
