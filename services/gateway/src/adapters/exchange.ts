@@ -116,6 +116,11 @@ export class Exchange {
     this.#span.setAttribute(ATTRIBUTE.httpStatus, response.statusCode ?? 0);
   }
 
+  /** Whether a piece of the body is the last one of a message that is not streamed. */
+  isWholeWith(chunk: Buffer): boolean {
+    return this.#observer?.isWholeWith(chunk) ?? false;
+  }
+
   /**
    * Looks at a piece of the body before the client gets it: an answer that is complete is published first, so that
    * nothing the client saw completed is lost with this process.

@@ -139,8 +139,7 @@ export class UpstreamProxy {
     }
     sendHeadWith(answer, response);
     if (exchange) {
-      // Ahead of the pipe to the client: what is complete is published before the client can know it.
-      answer.on('data', (chunk: Buffer) => exchange.chunk(chunk));
+      relay(answer, response, exchange);
       answer.once('end', async () => {
         // A compressed answer is understood a little later than it came; the client's end must not be ahead of its event.
         await Promise.race([exchange.end('complete'), pause(UNDERSTOOD_MS, undefined, { ref: false })]);
@@ -152,7 +151,7 @@ export class UpstreamProxy {
         else void exchange.end('upstream_aborted', 'ECONNRESET');
       });
     }
-    answer.pipe(response, { end: !exchange });
+    if (!exchange) answer.pipe(response);
   }
 
   #onError(error: Error, request: IncomingMessage | undefined, response: ServerResponse | Socket | undefined): void {
@@ -179,6 +178,26 @@ export class UpstreamProxy {
         : { status: 502, type: 'api_error', code: 'upstream_unreachable', message },
     );
   }
+}
+
+/**
+ * Passes an answer's body on. What is complete is published before the client can know it; a message that comes whole is
+ * on its way by then but for its last byte, because nobody's first byte waits for what is told about it.
+ */
+function relay(answer: IncomingMessage, response: ServerResponse, exchange: Exchange): void {
+  response.on('drain', () => answer.resume());
+  answer.on('data', (chunk: Buffer) => {
+    if (response.destroyed) return;
+    let rest = chunk;
+    if (exchange.isWholeWith(chunk)) {
+      response.write(chunk.subarray(0, -1));
+      // Node would gather it with what is written until the next turn.
+      response.socket?.uncork();
+      rest = chunk.subarray(-1);
+    }
+    exchange.chunk(chunk);
+    if (!response.write(rest)) answer.pause();
+  });
 }
 
 /**

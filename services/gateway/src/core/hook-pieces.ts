@@ -214,7 +214,9 @@ function isLineBreak(char: string | undefined): boolean {
 }
 
 function isSpace(char: string | undefined): boolean {
-  return char !== undefined && /\s/.test(char);
+  if (char === undefined) return false;
+  // What is no letter of ASCII is seldom.
+  return char === ' ' || char === '\n' || ((char < '!' || char > '~') && /\s/.test(char));
 }
 
 /** A text without the cut ranges. */

@@ -282,7 +282,7 @@ class Scanner {
       if (windowAt < 0 || windowAt >= this.#window.length) {
         if (at >= this.#bytes.length) throw new Unfollowable();
         this.#windowStart = at;
-        this.#window = this.#bytes.latin1Slice(at, Math.min(at + WINDOW_BYTES, this.#bytes.length));
+        this.#window = this.#bytes.toString('latin1', at, at + WINDOW_BYTES);
       }
       const quote = this.#window.indexOf('"', at - this.#windowStart);
       if (quote >= 0) return this.#windowStart + quote;

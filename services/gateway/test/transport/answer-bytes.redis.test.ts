@@ -61,6 +61,20 @@ describe.each(paths)('the answer to %s', (path) => {
     expect(answer.body).toEqual(reply.chunks[0]);
   });
 
+  test.each(['', '7', '{}', `"${'x'.repeat(300_000)}"`])(
+    'is the same where its length is known, however short',
+    async (body) => {
+      const headers: [string, string][] = [
+        ['content-type', 'application/json'],
+        ['content-length', String(body.length)],
+      ];
+
+      const answer = await relayed(raw({ headers, chunks: body === '' ? [] : [Buffer.from(body)] }), path);
+
+      expect([answer.headers['content-length'], answer.body.toString()]).toEqual([String(body.length), body]);
+    },
+  );
+
   test('gets no header that the upstream did not send, not even a date', async () => {
     const answer = await relayed(raw({ chunks: [Buffer.from(plain)] }), path);
 

@@ -112,12 +112,12 @@ describe('a request body without a match', () => {
     },
   );
 
-  test.each([1, 500])('is the same where it comes in %d pieces, its length known or not', async (count) => {
+  test.each([1, 500])('is the same where it comes in %d pieces, or in one of known length', async (count) => {
     const body = Buffer.from(user(JSON.stringify('é'.repeat(100_000))));
     const size = Math.ceil(body.length / count);
     const pieces = Array.from({ length: count }, (_, at) => body.subarray(at * size, (at + 1) * size));
 
-    expect(await hashUpstream(pieces, '/v1/messages', ['content-length', String(body.length)])).toBe(sha256(body));
+    expect(await hashUpstream(body)).toBe(sha256(body));
     expect(await hashUpstream(pieces)).toBe(sha256(body));
   });
 

@@ -25,6 +25,22 @@ describe('ResponseObserver', () => {
     expect(observed).toEqual({ known: 0, ...read(json) });
   });
 
+  test.each([1, 3, 100, 16_000, 70_000])(
+    'reads a long stream in pieces of %d bytes like one in one piece',
+    async (size) => {
+      const long = Buffer.from(String(stream).replace('Café', `Café${'é'.repeat(9_000)}`));
+      const textOf = async (body: Buffer) => {
+        const observer = new ResponseObserver({ 'content-type': 'text/event-stream' });
+        const known: boolean[] = [];
+        for (let at = 0; at < body.length; at += size) known.push(observer.write(body.subarray(at, at + size)));
+        await observer.end(true);
+        return { known: known.indexOf(true) === known.length - 1, text: observer.answer.parts.text };
+      };
+
+      expect(await textOf(long)).toEqual({ known: true, text: `Café${'é'.repeat(9_000)}.` });
+    },
+  );
+
   test('knows with its last event that a stream is complete', async () => {
     expect(await observe({ 'content-type': 'text/event-stream; charset=utf-8' }, stream)).toEqual({
       ...{ known: 0, ...read(stream) },
