@@ -1,12 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import { decodeEvent, encodeEvent, InvalidEventError } from '@loom/shared/event.ts';
+import { plainJson } from '@loom/shared/plain.ts';
 import { damaged, damages } from '@loom/shared/testing/damage.ts';
 import { holds } from '@loom/shared/testing/law.ts';
 import fc from 'fast-check';
 import { describeDeadLetter, findDeadLetter, formatDeadLetter } from '../../src/core/dead-letter.ts';
 import { toObject } from '../../src/core/entry.ts';
 import { formatEntry } from '../../src/core/event-line.ts';
-import { plainJson } from '../../src/core/plain.ts';
 import { widthOf } from '../../src/core/screen.ts';
 import { event, plainScreen, responseCompleted, transcriptLine, turnEnded } from '../events.ts';
 
