@@ -52,8 +52,8 @@ describe('response.completed', () => {
       requestId: expect.stringMatching(/^[0-9a-f-]{36}$/),
       gateway: expect.any(String),
       ...{ class: 'auxiliary', profile: 'passthrough', model: 'm', status: 200, upstreamRequestId: 'req_011CTest' },
-      ...{ responseId: 'msg_01Scripted', stopReason: 'tool_use', usage: answer.usage },
-      ...{ text: answer.text, textTruncated: false },
+      ...{ responseId: 'msg_01Scripted', responseModel: 'claude-sonnet-4-6', stopReason: 'tool_use' },
+      ...{ usage: answer.usage, text: answer.text, textTruncated: false },
       toolUses: [
         { id: 'toolu_1', name: 'Read' },
         { id: 'toolu_2', name: 'Bash' },
