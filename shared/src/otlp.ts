@@ -20,7 +20,8 @@ export function startExport(): void {
   // Without this hook the patch of ioredis does nothing in an ES module, silently.
   register('@opentelemetry/instrumentation/hook.mjs', import.meta.url);
 
-  const exporting = { compression: CompressionAlgorithm.GZIP, timeoutMillis: 5_000 };
+  const timeout = process.env['OTEL_EXPORTER_OTLP_TIMEOUT'] ? {} : { timeoutMillis: 5_000 };
+  const exporting = { compression: CompressionAlgorithm.GZIP, ...timeout };
   // Batches of 64: a collector refuses 20 MiB, and what it refuses is lost. Below 200 KB a span they stay under 13 MB.
   const limits = { maxQueueSize: 4_096, maxExportBatchSize: 64, scheduledDelayMillis: 1_000 };
   const batching = { ...limits, selfObsMeterProvider: lossCounting };

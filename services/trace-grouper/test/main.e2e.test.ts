@@ -12,8 +12,6 @@ import { drafts } from './story.ts';
 let server: RedisServer;
 let collector: Collector;
 let bed: Bed;
-/** Several starts of a process each, on a machine that may be busy. */
-const WITHIN_MS = 60_000;
 const running = new Set<ChildProcess>();
 const folder = fileURLToPath(new URL('..', import.meta.url));
 
@@ -59,12 +57,12 @@ async function start(settings: Record<string, string> = {}): Promise<ChildProces
   return child;
 }
 
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<{ code: number | null; ms: number }> {
-  const began = performance.now();
+/** Resolves to the exit code. */
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
   const exited = once(child, 'exit');
   child.kill(signal);
   const [code] = await exited;
-  return { code, ms: performance.now() - began };
+  return code;
 }
 
 const hook = { prompt: 'Mend the gate.' };
@@ -75,78 +73,65 @@ const answers = drafts('r2', { at: 3_000, text: 'Mended.', toolResults: [{ id: '
 const OURS = new Set(['user-turn', 'collect-metadata', 'turn', 'chat', 'execute_tool']);
 
 describe('the process', () => {
-  test(
-    'finishes after a restart what it had begun when it was killed',
-    async () => {
-      const first = await start();
-      await bed.publish(...asks);
-      await bed.taken();
-      await end(first, 'SIGKILL');
-      await bed.publish(...answers);
-      const second = await start();
+  test('finishes after a restart what it had begun when it was killed', async () => {
+    const first = await start();
+    await bed.publish(...asks);
+    await bed.taken();
+    await end(first, 'SIGKILL');
+    await bed.publish(...answers);
+    const second = await start();
 
-      const ended = await bed.ended(1);
-      const { code } = await end(second, 'SIGTERM');
+    const ended = await bed.ended(1);
+    const code = await end(second, 'SIGTERM');
 
-      expect(ended.map(({ data }) => [data.calls.main, data.answer])).toEqual([[2, 'Mended.']]);
-      expect((await bed.events('turn.started')).length).toBe(1);
-      expect(code).toBe(0);
-      const sent = collector.spans.map(({ name }) => name.split(/[: ]/)[0]);
-      expect(sent.filter((name) => OURS.has(name ?? '')).sort()).toEqual([
-        'chat',
-        'chat',
-        'collect-metadata',
-        'execute_tool',
-        'turn',
-        'user-turn',
-      ]);
-    },
-    WITHIN_MS,
-  );
+    expect(ended.map(({ data }) => [data.calls.main, data.answer])).toEqual([[2, 'Mended.']]);
+    expect((await bed.events('turn.started')).length).toBe(1);
+    expect(code).toBe(0);
+    const sent = collector.spans.map(({ name }) => name.split(/[: ]/)[0]);
+    expect(sent.filter((name) => OURS.has(name ?? '')).sort()).toEqual([
+      'chat',
+      'chat',
+      'collect-metadata',
+      'execute_tool',
+      'turn',
+      'user-turn',
+    ]);
+  });
 
-  test(
-    'drains without waiting for a collector that never answers, and loses no turn',
-    async () => {
-      let asked = 0;
-      const silent = createServer(() => {
-        asked += 1;
-      }).listen(0, '127.0.0.1');
-      await once(silent, 'listening');
-      const endpoint = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
-      const first = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint });
+  test('drains without waiting for a collector that never answers, and loses no turn', async () => {
+    let asked = 0;
+    const silent = createServer(() => {
+      asked += 1;
+    }).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const endpoint = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    // The exporter by itself would give the collector so long.
+    const first = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_EXPORTER_OTLP_TIMEOUT: '600000' });
 
-      await bed.publish(...asks, ...answers);
-      await until(async () => asked > 0 && (await bed.events('turn.ended')).length === 1);
-      const { code, ms } = await end(first, 'SIGTERM');
-      silent.closeAllConnections();
-      silent.close();
-      const kept = await bed.redis.keys(bed.key('turn:*'));
+    await bed.publish(...asks, ...answers);
+    await until(async () => asked > 0 && (await bed.events('turn.ended')).length === 1);
+    const code = await end(first, 'SIGTERM');
+    silent.closeAllConnections();
+    silent.close();
+    const kept = await bed.redis.keys(bed.key('turn:*'));
 
-      expect(code).toBe(0);
-      // The exporter by itself would give the collector 10 s.
-      expect(ms).toBeLessThan(8_000);
-      expect(kept.some((key) => !key.endsWith(':done'))).toBe(true);
-    },
-    WITHIN_MS,
-  );
+    expect(code).toBe(0);
+    expect(kept.some((key) => !key.endsWith(':done'))).toBe(true);
+  });
 
-  test(
-    'prints its settings for --help, and says which price table it misses',
-    async () => {
-      const printed = async (child: ChildProcess) => {
-        const texts: string[] = [];
-        for (const stream of [child.stdout, child.stderr])
-          stream?.setEncoding('utf8').on('data', (text: string) => texts.push(text));
-        const [code] = await once(child, 'close');
-        return [code, texts.join('')];
-      };
+  test('prints its settings for --help, and says which price table it misses', async () => {
+    const printed = async (child: ChildProcess) => {
+      const texts: string[] = [];
+      for (const stream of [child.stdout, child.stderr])
+        stream?.setEncoding('utf8').on('data', (text: string) => texts.push(text));
+      const [code] = await once(child, 'close');
+      return [code, texts.join('')];
+    };
 
-      const help = await printed(run(['--help']));
-      const unpriced = await printed(run([], { LOOM_PRICES_FILE: '/none.yaml' }));
+    const help = await printed(run(['--help']));
+    const unpriced = await printed(run([], { LOOM_PRICES_FILE: '/none.yaml' }));
 
-      expect(help).toEqual([0, expect.stringContaining('LOOM_TURN_IDLE_MS')]);
-      expect(unpriced).toEqual([1, 'trace-grouper: expected a price table at /none.yaml\n']);
-    },
-    WITHIN_MS,
-  );
+    expect(help).toEqual([0, expect.stringContaining('LOOM_TURN_IDLE_MS')]);
+    expect(unpriced).toEqual([1, 'trace-grouper: expected a price table at /none.yaml\n']);
+  });
 });

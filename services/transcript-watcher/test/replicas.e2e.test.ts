@@ -83,16 +83,13 @@ describe('three replicas', () => {
     await until(areAllBegun);
     const writer = write();
 
-    const gapsMs: number[] = [];
     for (const signal of ['SIGKILL', 'SIGKILL', 'SIGTERM'] as const) {
       const victim = busiest();
       expect(victim.held.size).toBeGreaterThan(0);
-      const since = performance.now();
-      const code = await victim.end(signal);
-      // 13 s by lock and sweeps, and whatever this machine is busy with.
+      expect(await victim.end(signal)).toBe(signal === 'SIGTERM' ? 0 : null);
+      // Handed over before it ends, where it can; else the others wait for the end of its locks.
+      if (signal === 'SIGTERM') expect(victim.held.size).toBe(0);
       await until(areAllHeld);
-      gapsMs.push(Math.round(performance.now() - since));
-      expect(code).toBe(signal === 'SIGTERM' ? 0 : null);
       await start();
     }
     const written = await writer.stop();
@@ -107,7 +104,5 @@ describe('three replicas', () => {
       holdings(session).some(({ toMs }, at, all) => toMs > (all[at + 1]?.fromMs ?? Number.POSITIVE_INFINITY)),
     );
     expect(doubled).toEqual([]);
-    // Handed over, not waited for: well below the 7 s of a lock.
-    expect(gapsMs[2]).toBeLessThan(5_000);
   });
 });

@@ -24,7 +24,6 @@ export interface SpanExporter {
 const MAX_BATCH_SPANS = 64;
 /** A collector takes 20 MiB, Phoenix by gRPC 4 MiB; a span has 200 KB at most. */
 const MAX_BATCH_BYTES = 8_000_000;
-const TIMEOUT_MS = 10_000;
 
 /**
  * Opens the way to the collector: OTLP over http/protobuf, gzip. OTEL_EXPORTER_OTLP_HEADERS and
@@ -41,7 +40,7 @@ export function openSpanExporter(environment: Record<string, string | undefined>
   const url = tracesUrl(environment);
   if (!url || environment['OTEL_SDK_DISABLED'] === 'true') return { export: async () => {}, close: async () => {} };
 
-  const exporter = new OTLPTraceExporter({ url, compression: CompressionAlgorithm.GZIP, timeoutMillis: TIMEOUT_MS });
+  const exporter = new OTLPTraceExporter({ url, compression: CompressionAlgorithm.GZIP });
   const resource = resourceFromAttributes({
     // The turns are everybody's; this process's own spans carry its name.
     'service.name': 'loom',

@@ -15,7 +15,7 @@ let world: World;
 beforeAll(async () => {
   [redis, upstream] = await Promise.all([startRedis(), startUpstream()]);
   world = await openWorld({ redis, upstream }, ['gateway', 'trace-grouper'], {
-    ...{ LOOM_TURN_RETRY_MS: '100', LOOM_UPSTREAM_IDLE_MS: '700' },
+    ...{ LOOM_TURN_RETRY_MS: '100', LOOM_UPSTREAM_IDLE_MS: '2500' },
   });
   told = new Map([...conversations].map(([name, converse]) => [name, converse()]));
   await Promise.allSettled(told.values());
