@@ -1,6 +1,6 @@
 import type { Logger } from '@loom/shared/log.ts';
-import { reasonOf } from '@loom/shared/redaction.ts';
-import type { Streams } from '@loom/shared/streams.ts';
+import { errorTypeOf, reasonOf } from '@loom/shared/redaction.ts';
+import { isPassing, type Streams } from '@loom/shared/streams.ts';
 import type { LimitFunction } from 'p-limit';
 import { findBeginning } from './adapters/beginning.ts';
 import type { LineStore } from './adapters/line-store.ts';
@@ -233,7 +233,8 @@ export class SessionWatch {
     const { streams, log } = this.#ground;
     // An outage is told of by whoever owns the connection, and may take its time.
     if (!streams.connected || this.#isClosed) return;
-    this.#faults += 1;
+    // Redis is full, say: that passes, and no other start would help.
+    if (errorTypeOf(error) !== 'ReplyError' || !isPassing(error)) this.#faults += 1;
     if (this.#faults >= MAX_FAULTS) this.#end.reject(error);
     const reason = reasonOf(error);
     if (this.#told.has(reason)) return;

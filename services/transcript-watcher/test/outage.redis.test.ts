@@ -35,3 +35,26 @@ describe('a Redis that comes back empty', () => {
     expect((await world.texts(3)).sort()).toEqual(['not seen by the first', 'one', 'two']);
   });
 });
+
+describe('a Redis that is full', () => {
+  test('keeps nobody from going on where it stood when there is room again, and nothing is published twice', async () => {
+    const replica = await world.start(POLLING);
+    await world.request(S1);
+    await begun();
+    await world.append(MAIN, 'one');
+    await world.texts(1);
+    await world.redis.config('SET', 'maxmemory', '1');
+    await world.append(MAIN, 'two');
+    const refusals = async () =>
+      Number(/errorstat_OOM:count=(\d+)/.exec(await world.redis.info('errorstats'))?.[1] ?? 0);
+    const before = await refusals();
+    // As often as it takes to count as a fault that does not pass.
+    await until(async () => (await refusals()) >= before + 10, { withinMs: 30_000 });
+    await world.redis.config('SET', 'maxmemory', '0');
+
+    expect(await world.texts(2, 30_000)).toEqual(['one', 'two']);
+    await world.append(MAIN, 'three');
+    expect(await world.texts(3, 30_000)).toEqual(['one', 'two', 'three']);
+    expect(replica.lines.filter((line) => line.startsWith('error'))).toEqual([]);
+  }, 90_000);
+});

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@loom/shared/log.ts';
+import { errorTypeOf, reasonOf } from '@loom/shared/redaction.ts';
 import type { Streams } from '@loom/shared/streams.ts';
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
 import { suppressTracing } from '@opentelemetry/core';
@@ -53,6 +54,10 @@ export class Leases {
   readonly #holdings = new Map<string, { session: string; ended: Promise<void> }>();
   #isStopping = false;
   #isSharing = false;
+  /** For how many reasons it takes no leases now. */
+  #pauses = 0;
+  /** What Redis refused with since a lease was taken last. */
+  #trouble: string | undefined;
 
   constructor(options: LeasesOptions) {
     this.#options = options;
@@ -109,16 +114,21 @@ export class Leases {
   async share(sessions: readonly string[]): Promise<void> {
     const chosen = new Set(sessions);
     const shared = [...this.#holdings].filter(([, { session }]) => chosen.has(session));
-    this.#isSharing = true;
-    try {
-      await this.#worker.pause(true);
+    await this.#paused(async () => {
+      this.#isSharing = true;
       for (const [id] of shared) this.#worker.cancelJob(id, SHARING);
       await Promise.allSettled(shared.map(([, { ended }]) => ended));
       await delay(TAKEN_MS);
-    } finally {
       this.#isSharing = false;
-      if (!this.#isStopping) await this.#worker.resume();
-    }
+    });
+  }
+
+  async #paused(action: () => Promise<unknown>): Promise<void> {
+    this.#pauses += 1;
+    await this.#worker.pause(true);
+    await action();
+    this.#pauses -= 1;
+    if (this.#pauses === 0 && !this.#isStopping) await this.#worker.resume();
   }
 
   #noted({ id = '', data: { session } }: Job<Lease>, holding: Promise<void>): Promise<void> {
@@ -132,6 +142,7 @@ export class Leases {
     const { session } = job.data;
     // A worker that takes no more may still be given a job that it waited for, even one that was put back right here.
     if (this.#isStopping || this.#isSharing) return putBack(job, token);
+    this.#trouble = undefined;
     try {
       await hold(session, signal);
     } catch (error) {
@@ -149,8 +160,16 @@ export class Leases {
 
   /** An outage is told of by whoever owns the connection, and a lost lock by the session that it is about. */
   #onError(error: Error): void {
+    const isRefusal = errorTypeOf(error) === 'ReplyError';
+    // Redis' word for it; the rest says which of BullMQ's scripts it was.
+    const [code] = reasonOf(error).split(' ', 1);
     const isTold = !this.#options.streams.connected || /\block\b/.test(error.message);
-    this.#options.log[isTold ? 'debug' : 'warn']('trouble with the leases', { error });
+    const isRepeated = isRefusal && code === this.#trouble;
+    this.#options.log[isTold || isRepeated ? 'debug' : 'warn']('trouble with the leases', { error });
+    if (!isRefusal) return;
+    this.#trouble = code;
+    // Redis refuses, because it is full perhaps; and BullMQ asks again at once, a thousand times a second.
+    if (this.#pauses === 0) this.#paused(() => delay(RETRY_MS)).catch((cause: Error) => this.#onError(cause));
   }
 }
 

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createLog } from '@loom/shared/log.ts';
 import { Streams } from '@loom/shared/streams.ts';
@@ -9,6 +10,7 @@ import { Leases } from '../../src/adapters/leases.ts';
 
 const server = await startRedis();
 const redis = server.client();
+const quiet = createLog({ service: 'test', level: 'error' });
 const open: { stop(): Promise<void> }[] = [];
 
 afterEach(async () => {
@@ -141,4 +143,25 @@ describe('Leases', () => {
     expect(signals.map(({ reason }) => reason)).toEqual(['lost', undefined]);
     expect(one.lines).toEqual(['warn lease lost s1']);
   });
+
+  test('wait for a Redis that is full, without asking it all the time, and say so once', async () => {
+    const held: string[] = [];
+    const asking = new Streams({ url: server.url, prefix: 't', source: '/loom/test', log: quiet });
+    await until(() => asking.connected);
+    await new LeaseQueue(asking, quiet).want('s1', false);
+    asking.close();
+    await redis.config('SET', 'maxmemory', '1');
+    await redis.config('RESETSTAT');
+    const one = replica(keeper(held));
+    const refusals = async () => Number(/errorstat_OOM:count=(\d+)/.exec(await redis.info('errorstats'))?.[1] ?? 0);
+    await until(async () => (await refusals()) >= 3);
+
+    const before = await refusals();
+    await delay(1_000);
+    expect((await refusals()) - before).toBeLessThan(50);
+    await redis.config('SET', 'maxmemory', '0');
+
+    await until(() => held.length === 1);
+    expect(one.lines).toEqual([expect.stringContaining('warn trouble with the leases')]);
+  }, 30_000);
 });
