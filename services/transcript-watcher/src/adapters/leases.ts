@@ -118,7 +118,7 @@ export class Leases {
       this.#isSharing = true;
       for (const [id] of shared) this.#worker.cancelJob(id, SHARING);
       await Promise.allSettled(shared.map(([, { ended }]) => ended));
-      await delay(TAKEN_MS);
+      await delay(TAKEN_MS, undefined, { ref: false });
       this.#isSharing = false;
     });
   }
@@ -169,7 +169,7 @@ export class Leases {
     if (!isRefusal) return;
     this.#trouble = code;
     // Redis refuses, because it is full perhaps; and BullMQ asks again at once, a thousand times a second.
-    if (this.#pauses === 0) this.#paused(() => delay(RETRY_MS)).catch((cause: Error) => this.#onError(cause));
+    if (this.#pauses === 0) this.#paused(() => delay(RETRY_MS, undefined, { ref: false })).catch((cause: Error) => this.#onError(cause));
   }
 }
 
