@@ -54,7 +54,11 @@ function reaching(command: Command): Command {
   return command
     .addOption(new Option('--url <url>', 'the gateway').default('http://127.0.0.1:8080').argParser(parseUrl))
     .option('--profile <name>', 'the persona that sessions get (default: none, passthrough)')
-    .option('--secret-file <file>', 'the file with LOOM_HOOK_SECRET, where the gateway wants signed blocks');
+    .option('--long-context <model>', 'the model to begin with, and its window of a million tokens: opus')
+    .option(
+      '--secret-file <file>',
+      'the file with LOOM_HOOK_SECRET, where the gateway wants signed blocks; connect makes it',
+    );
 }
 
 function settings(): Option {

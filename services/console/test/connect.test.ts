@@ -139,6 +139,62 @@ describe('loom connect', () => {
     expect(bytesOf('dotfiles/claude.json').toString()).toBe('{}');
   });
 
+  test('leaves a file alone that is read-only', async () => {
+    home.write(SETTINGS, '{}', 0o444);
+
+    const { code, stderr } = await home.loom(['connect', '--yes']);
+
+    expect([code, stderr]).toEqual([1, `loom: ${home.path(SETTINGS)} is read-only; nothing was changed\n`]);
+    expect([bytesOf(SETTINGS).toString(), existsSync(home.path('.local'))]).toEqual(['{}', false]);
+  });
+
+  test('knows its settings again in a folder that is a link, though there were none at first', async () => {
+    mkdirSync(home.path('dotfiles'));
+    symlinkSync('dotfiles', home.path('.claude'));
+
+    await home.loom(['connect', '--yes']);
+    const { lines } = await home.loom(['disconnect']);
+
+    expect(lines).toEqual([`${home.path('dotfiles/settings.json')} is byte for byte as it was before`]);
+    expect([existsSync(home.path('dotfiles')), existsSync(home.path(SETTINGS))]).toEqual([true, false]);
+  });
+
+  test.each([
+    ['before the settings were written', () => home.write(SETTINGS, NASTY)],
+    ['and the settings were put back by hand, and edited', () => home.write(SETTINGS, `${NASTY}\n`)],
+  ])('that was cut short %s is undone all the same', async (_, cutShort) => {
+    home.write(SETTINGS, NASTY);
+    await home.loom(['connect', '--yes']);
+    cutShort();
+    const left = bytesOf(SETTINGS);
+
+    await home.loom(['connect', '--yes']);
+    await home.loom(['disconnect']);
+
+    expect(bytesOf(SETTINGS).equals(left)).toBe(true);
+  });
+
+  test('makes the secret once, for its owner alone, and says how the gateway gets it', async () => {
+    const secret = home.path('keys/loom');
+
+    const { lines } = await home.loom(['connect', '--yes', '--secret-file', secret]);
+    const made = bytesOf('keys/loom').toString();
+    await home.loom(['connect', '--yes', '--secret-file', secret]);
+
+    expect(lines).toContain(`made a secret in ${secret}; the gateway takes it as LOOM_HOOK_SECRET="$(cat ${secret})"`);
+    expect([made, modeOf('keys/loom')]).toEqual([expect.stringMatching(/^[\w-]{43}\n$/), 0o600]);
+    expect(bytesOf('keys/loom').toString()).toBe(made);
+  });
+
+  test.each([
+    ['opus', 'opus[1m]'],
+    ['opus[1m]', 'opus[1m]'],
+  ])('keeps the long context of %s', async (model, name) => {
+    await home.loom(['connect', '--yes', '--long-context', model]);
+
+    expect(JSON.parse(bytesOf(SETTINGS).toString()).env.ANTHROPIC_MODEL).toBe(name);
+  });
+
   test('takes the folders that the environment names, and the secret by its place', async () => {
     const secret = home.write('secret', 'sixteen characters');
     const environment = {
@@ -160,7 +216,21 @@ describe('loom connect', () => {
   test.each([
     ['{"a": 1,,}', [], /settings\.json: expected JSON, got something else at line 1, column 9; nothing was changed$/],
     ['{}', [], /^loom: expected --yes to change the settings, since nobody can be asked here$/],
-    ['{}', ['--secret-file', 'nowhere'], /^loom: expected the secret in a file, there is none at .*nowhere$/],
+    [
+      '{"a": [',
+      ['--yes'],
+      /settings\.json: expected JSON, got something else at line 1, column 8; nothing was changed$/,
+    ],
+    [
+      '{"hooks": null}',
+      ['--yes'],
+      /expected hooks to be an object, got null at line 1, column 11; nothing was changed$/,
+    ],
+    [
+      '{}',
+      ['--yes', '--settings', '/w/.claude/settings.local.json'],
+      /^loom: \/w\/\.claude\/settings\.local\.json is a project's;/,
+    ],
     [Buffer.from([0x7b, 0xff, 0x7d]), ['--yes'], /^loom: expected UTF-8 in .*settings\.json; nothing was changed$/],
   ])('refuses %j with %j, and touches nothing', async (text, words, message) => {
     home.write(SETTINGS, text);
@@ -243,6 +313,7 @@ describe('loom claude', () => {
   });
 
   test.each([
+    [['--secret-file', '/nowhere'], 'there is no secret at /nowhere; loom connect makes one'],
     [['--bin', 'claudia'], 'there is no claudia in PATH; install Claude Code, or name it: loom claude --bin <file>'],
     [['--settings', '{}'], 'loom claude passes --settings itself; connect that file: loom connect --settings <file>'],
   ])('refuses %j', async (words, message) => {

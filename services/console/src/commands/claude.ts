@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { findProgram } from '../adapters/find-program.ts';
 import { HOOK_SOURCE } from '../adapters/hook-file.ts';
 import { runProgram } from '../adapters/run-program.ts';
@@ -19,6 +20,9 @@ export function runClaude(words: readonly string[], options: ConnectionOptions &
     );
   if (words.some((word) => /^--settings(=|$)/.test(word)))
     throw new Complaint('loom claude passes --settings itself; connect that file: loom connect --settings <file>');
+  const { secretFile } = options;
+  if (secretFile !== undefined && !readIfThere(secretFile))
+    throw new Complaint(`there is no secret at ${resolve(secretFile)}; loom connect makes one`);
   const connection = connectionOf(options, HOOK_SOURCE, environment);
   const settings = sessionSettings(connection, !isHooked(userSettingsPath(environment)));
   return runProgram(file, ['--settings', settings, ...words], { ...environment, ...connection.env });

@@ -1,10 +1,10 @@
-import { statSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { plain } from '@loom/shared/plain.ts';
 import { isConfirmed } from '../adapters/confirm.ts';
 import { type ConnectionRecord, ConnectionRecords, hashOf } from '../adapters/connection-record.ts';
 import { hookCommand, hookPath, installHook } from '../adapters/hook-file.ts';
-import { decode, readIfThere, realPathOf, userSettingsPath, writeWhole } from '../adapters/settings-file.ts';
+import { decode, readIfThere, requireWritable, settingsPath, writeWhole } from '../adapters/settings-file.ts';
 import { screenOf } from '../adapters/terminal.ts';
 import { Complaint } from '../complaint.ts';
 import { formatDiff } from '../core/diff-page.ts';
@@ -17,6 +17,7 @@ export interface ConnectionOptions {
   url: string;
   profile?: string;
   secretFile?: string;
+  longContext?: string;
 }
 
 export interface ConnectOptions extends ConnectionOptions {
@@ -30,7 +31,7 @@ const print = (line: string) => void process.stdout.write(`${line}\n`);
 /** `loom connect`: shows what it would change in the user's settings, asks, keeps the old bytes, writes. */
 export async function connect(options: ConnectOptions): Promise<void> {
   const { env: environment } = process;
-  const settings = realPathOf(options.settings ?? userSettingsPath(environment));
+  const settings = settingsPath(options.settings, environment);
   const connection = connectionOf(options, hookPath(environment), environment);
   const records = new ConnectionRecords(environment);
   const record = records.find(settings);
@@ -46,7 +47,9 @@ export async function connect(options: ConnectOptions): Promise<void> {
     requireSame(settings, bytes);
   }
   if (options.dryRun) return print(`${settings} is connected already`);
+  if (after !== before) requireWritable(settings);
   installHook(environment);
+  makeSecret(options.secretFile);
   if (after === before) return print(`${settings} is connected already`);
 
   const next: ConnectionRecord = {
@@ -55,7 +58,9 @@ export async function connect(options: ConnectOptions): Promise<void> {
     replacedCommand: record ? record.replacedCommand : replacedCommand,
     before: record ? record.before : bytes ? hashOf(bytes) : null,
     after: hashOf(after),
-    isEdited: record !== undefined && (record.isEdited || record.after !== hashOf(before)),
+    // After a connect that was cut short the settings are still as they were before it.
+    isEdited:
+      record !== undefined && record.before !== hashOf(before) && (record.isEdited || record.after !== hashOf(before)),
     madeFolder: record?.madeFolder ?? false,
   };
   records.add(settings, next, record ? undefined : bytes);
@@ -64,18 +69,13 @@ export async function connect(options: ConnectOptions): Promise<void> {
   print('undo it with: loom disconnect');
 }
 
-/**
- * The connection that options ask for.
- *
- * @throws Complaint when the secret's file is none
- */
+/** The connection that options ask for. */
 export function connectionOf(options: ConnectionOptions, hook: string, environment: NodeJS.ProcessEnv): Connection {
-  const { url, profile, secretFile } = options;
-  if (secretFile !== undefined && !statSync(secretFile, { throwIfNoEntry: false })?.isFile())
-    throw new Complaint(`expected the secret in a file, there is none at ${resolve(secretFile)}`);
+  const { url, profile, secretFile, longContext } = options;
   const env = connectionEnv({
     url,
     ...(profile !== undefined && { profile }),
+    ...(longContext !== undefined && { longContext }),
     ...(secretFile !== undefined && { secretFile: resolve(secretFile) }),
   });
   return { env, command: hookCommand(hook, environment) };
@@ -104,6 +104,13 @@ function requireSame(settings: string, bytes: Buffer | undefined): void {
   const now = readIfThere(settings);
   if (bytes === undefined ? now !== undefined : !now?.equals(bytes))
     throw new Complaint(`${settings} was changed meanwhile; nothing was written, run it again`);
+}
+
+/** Makes the secret by which the gateway knows the hook's blocks from what somebody pastes, where there is none yet. */
+function makeSecret(path: string | undefined): void {
+  if (path === undefined || readIfThere(path)) return;
+  writeWhole(resolve(path), `${randomBytes(32).toString('base64url')}\n`);
+  print(`made a secret in ${resolve(path)}; the gateway takes it as LOOM_HOOK_SECRET="$(cat ${resolve(path)})"`);
 }
 
 function tellOfOther(before: string, { env }: Connection, record: ConnectionRecord | undefined): void {

@@ -1,7 +1,7 @@
 import { rmdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type ConnectionRecord, ConnectionRecords, hashOf } from '../adapters/connection-record.ts';
-import { decode, readIfThere, realPathOf, userSettingsPath, writeWhole } from '../adapters/settings-file.ts';
+import { decode, readIfThere, settingsPath, writeWhole } from '../adapters/settings-file.ts';
 import { disconnectSettings, isEmpty } from '../core/settings.ts';
 import { explained } from './connect.ts';
 
@@ -9,7 +9,7 @@ const print = (line: string) => void process.stdout.write(`${line}\n`);
 
 /** `loom disconnect`: the settings as they were; where somebody edited them since, without what connect put in. */
 export function disconnect(options: { settings?: string }): void {
-  const settings = realPathOf(options.settings ?? userSettingsPath(process.env));
+  const settings = settingsPath(options.settings, process.env);
   const records = new ConnectionRecords(process.env);
   const record = records.find(settings);
   if (!record) {

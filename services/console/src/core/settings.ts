@@ -19,16 +19,27 @@ const BOM = '\ufeff';
 /** Seconds that the client waits for the hook, which itself gives up after 0.3. */
 const HOOK_TIMEOUT_S = 5;
 
+/** How a client is to reach Loom. */
+export interface Choice {
+  url: string;
+  profile?: string;
+  secretFile?: string;
+  /** A model, or the client's short name of one: `opus`. */
+  longContext?: string;
+}
+
 /**
  * What Claude Code needs in order to come by way of Loom: newer clients say with each request what it is for, and a base
- * URL of one's own would switch tool search off.
+ * URL of one's own would switch tool search off. It also makes them count on 200,000 tokens for a model that takes a
+ * million, unless its name says so.
  */
-export function connectionEnv(choice: { url: string; profile?: string; secretFile?: string }): Record<string, string> {
+export function connectionEnv(choice: Choice): Record<string, string> {
   return {
     ANTHROPIC_BASE_URL: choice.url,
     CLAUDE_CODE_GATEWAY_HINT_HEADERS: '1',
     ENABLE_TOOL_SEARCH: 'true',
     ...(choice.profile !== undefined && { LOOM_PROFILE: choice.profile }),
+    ...(choice.longContext !== undefined && { ANTHROPIC_MODEL: `${choice.longContext.replace(/\[1m\]$/i, '')}[1m]` }),
     ...(choice.secretFile !== undefined && { LOOM_HOOK_SECRET_FILE: choice.secretFile }),
   };
 }
