@@ -24,6 +24,8 @@ const ROOT = join(import.meta.dirname, '..');
 const PROJECT = 'loom-check';
 const READY = { withinMs: 120_000 };
 const CALLERS = 8;
+/** Requests that the swap happens among. */
+const LOAD = 400;
 const SERVICES = findServices(join(ROOT, 'services')).map(({ name }) => name);
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -46,13 +48,15 @@ async function build({ name: engine }: Engine): Promise<void> {
 
 async function check({ name: engine, compose }: Engine): Promise<void> {
   const claude = mkdtempSync(join(tmpdir(), 'loom-claude-'));
-  const [port, redisPort] = [await freePort(), await freePort()];
+  const [port, adminPort, redisPort] = [await freePort(), await freePort(), await freePort()];
   const env = {
     ...process.env,
     LOOM_PORT: String(port),
+    LOOM_ADMIN_PORT: String(adminPort),
     LOOM_REDIS_PORT: String(redisPort),
     LOOM_UPSTREAM_URL: 'http://127.0.0.1:9000',
-    LOOM_INTRO_HOLD_MS: '2000',
+    // It is the swap that may lose an answer, not a busy machine.
+    LOOM_INTRO_HOLD_MS: '10000',
     CLAUDE_DATA_DIR: claude,
   };
   const files = ['-f', 'docker-compose.yml', '-f', 'deploy/containers/compose.yml'];
@@ -86,21 +90,28 @@ async function check({ name: engine, compose }: Engine): Promise<void> {
       return (await ask(url, session)).includes('the blue door');
     }, READY);
     say('a request went through, with an edit');
+    const metrics = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
+    if (!metrics.includes('loom_')) throw new Error(`expected metrics on the admin port, got ${metrics.slice(0, 200)}`);
+    await until(async () => (await unhealthy(composed)).length === 0, READY);
+    say('every health check is content, and the admin port answers here');
 
     await up('--no-recreate', '--scale', 'transcript-watcher=3', 'transcript-watcher');
     await until(async () => (await replicas('transcript-watcher')) === 3, READY);
     say('transcript-watcher runs three times');
 
     const [old = ''] = (await composed('ps', '-q', 'intro-injector')).split('\n');
+    let answered = 0;
     const call = async (session: string) => {
       await remember(session, `a moment of ${session}`);
       await ask(url, session);
+      answered += 1;
     };
     await underLoad('load', CALLERS, call, async () => {
       await up('--no-recreate', '--scale', 'intro-injector=2', 'intro-injector');
       await until(async () => (await replicas('intro-injector')) === 2, READY);
       await run([engine, 'stop', old]);
       await until(async () => (await replicas('intro-injector')) === 1, READY);
+      await until(() => answered >= LOAD, READY);
     });
     const { applied = 0, none = 0, error = 0, ...unanswered } = await countOutcomes(redis, 'load-');
     const lost = Object.values(unanswered).reduce((sum, count) => sum + count, 0);
@@ -116,6 +127,15 @@ async function check({ name: engine, compose }: Engine): Promise<void> {
     );
     rmSync(claude, { recursive: true });
   }
+}
+
+/** The services whose health check does not say that they live. */
+async function unhealthy(composed: (...words: string[]) => Promise<string>): Promise<string[]> {
+  const lines = (await composed('ps', '--format', 'json')).trim().split('\n');
+  // Compose before 2.21 writes one list, later ones an object a line.
+  const containers = lines.flatMap((line) => JSON.parse(line) as { Service: string; Health: string }[]);
+  const found = containers.filter(({ Service, Health }) => Service !== 'upstream' && Health !== 'healthy');
+  return found.map(({ Service }) => Service);
 }
 
 /** Sends a prompt; resolves to the answer, which quotes what went upstream. */

@@ -15,7 +15,9 @@ afterAll(() => stack.close());
 
 let example: ChildProcess | undefined;
 let complaints = '';
-afterEach(async () => {
+afterEach(end);
+
+async function end(): Promise<void> {
   if (!example || example.exitCode !== null) return;
   const exited = once(example, 'exit');
   // The whole group: redis-cli is the one that waits.
@@ -26,7 +28,7 @@ afterEach(async () => {
   const name = stack.environment['LOOM_EXPECTED_REWRITERS'] as string;
   await Promise.all([stack.client.hdel('loom:rewriters', name), stack.client.del(`loom:rewriter:${name}`)]);
   expect(complaints).toBe('');
-});
+}
 
 /** Starts an example and waits until the gateway knows it. */
 async function start(command: string, file: string, name: string): Promise<void> {
@@ -52,12 +54,17 @@ describe('the example rewriter in', () => {
     ...(hasPython ? [['Python', 'python3', 'house-rules.py', 'house-rules', 'House rule: metres, not feet.']] : []),
     ['shell', 'sh', 'signature.sh', 'signature', 'Typed by hand.'],
   ] as [string, string, string, string, string][])(
-    '%s edits what a person typed, and the edit stays',
+    '%s edits what a person typed, and the edit stays; started again, it goes on',
     async (_, command, file, name, text) => {
+      const isAllSettled = async () => (await stack.client.xpending('loom:requests', name))[0] === 0;
       const talk = new Talk(stack, { name: file, version: '2.1.330' });
       await start(command, file, name);
 
       await talk.turn('How long is the "pointer":"/x" garden, \\ in all?');
+      // A question that was answered and not acknowledged would stay with a consumer of the same name.
+      await until(isAllSettled, { withinMs: 20_000 });
+      await end();
+      await start(command, file, name);
       await talk.turn('And how wide?');
 
       expectKeptThroughout(talk.exchanges);
@@ -66,7 +73,7 @@ describe('the example rewriter in', () => {
         'How long is the "pointer":"/x" garden, \\ in all?',
         'And how wide?',
       ]);
-      await until(async () => (await stack.client.xpending('loom:requests', name))[0] === 0);
+      await until(isAllSettled, { withinMs: 20_000 });
     },
   );
 });
