@@ -1,7 +1,9 @@
+import { randomUUID } from 'node:crypto';
+import { appendFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { connectRedis } from '@loom/shared/connection.ts';
-import { decodeEvent, type LoomEvent } from '@loom/shared/event.ts';
+import { decodeEvent, type EventType, type LoomEvent, STREAM_OF } from '@loom/shared/event.ts';
 import { answer } from '@loom/shared/testing/reply.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { startUpstream } from '@loom/shared/testing/upstream.ts';
@@ -48,6 +50,18 @@ async function ask(session: string): Promise<void> {
   });
 }
 
+/** The transcripts' lines, by uuid; each caller has a session of its own that is watched. */
+const written: string[] = [];
+const project = join(ground.state, 'projects/-work');
+mkdirSync(project, { recursive: true });
+
+function writeLine(session: string): void {
+  const uuid = randomUUID();
+  written.push(uuid);
+  const line = { type: 'user', uuid, sessionId: session, message: { role: 'user', content: 'Tell me.' } };
+  appendFileSync(join(project, `${session}.jsonl`), `${JSON.stringify(line)}\n`);
+}
+
 const isReady = async () => (await fetch(`http://127.0.0.1:${LOOM_ADMIN_PORT}/readyz`)).ok;
 
 /** SIGTERM to a service of the stack; resolves when it was started again and the stack is as before. */
@@ -60,30 +74,48 @@ async function restart(name: string): Promise<void> {
   down = 'none';
 }
 
-async function published(type: LoomEvent['type']): Promise<string[]> {
-  const entries = (await redis.xrange('loom:responses', '-', '+')).map(([, fields]) => decodeEvent(fields));
-  const once = new Map(entries.map((event) => [event.id, event]));
-  return [...once.values()].flatMap((event) =>
-    event.type === type && 'upstreamRequestId' in event.data ? [String(event.data.upstreamRequestId)] : [],
-  );
+/** The events of a type; one that came twice counts once. */
+async function published<Type extends EventType>(type: Type): Promise<LoomEvent<Type>[]> {
+  const entries = await redis.xrange(`loom:${STREAM_OF[type]}`, '-', '+');
+  const events = entries.map(([, fields]) => decodeEvent(fields)).filter((event) => event.type === type);
+  return [...new Map(events.map((event) => [event.id, event])).values()] as LoomEvent<Type>[];
 }
 
+const relayed = async () => (await published('response.completed')).map(({ data }) => String(data.upstreamRequestId));
+const heard = async () => (await published('transcript.line')).map(({ data }) => String(data.uuid));
+const ended = async () => new Set((await published('turn.ended')).map(({ subject }) => subject));
+
 describe('the services of make up', () => {
-  test('are restarted one by one under load: every request is answered, and no event is lost or doubled', async () => {
-    const environment = { LOOM_UPSTREAM_URL: upstream.url, CLAUDE_DATA_DIR: ground.state };
+  test('are restarted one by one under load: no answer, event, line or turn is lost or doubled', async () => {
+    const environment = {
+      LOOM_UPSTREAM_URL: upstream.url,
+      CLAUDE_DATA_DIR: ground.state,
+      LOOM_WATCH_FROM: 'start',
+      LOOM_TURN_GRACE_MS: '100',
+    };
     const up = ground.up(environment, SERVICES);
     await until(() => up.lines().some((line) => line.includes('Each turn is one line here')));
 
     let isOver = false;
-    const callers = Array.from({ length: CALLERS }, async (_, caller) => {
-      for (let serial = 0; !isOver; serial++) await ask(`caller-${caller}-${serial}`);
+    const sessions: string[] = [];
+    const callers = Array.from({ length: CALLERS }, async () => {
+      const watched = randomUUID();
+      for (let session: string = watched; !isOver; session = randomUUID()) {
+        writeLine(watched);
+        await ask(session);
+        sessions.push(session);
+      }
     });
     for (const { name } of findServices(SERVICES)) await restart(name);
     isOver = true;
     await Promise.all(callers);
 
     expect(failures.filter((failure) => failure.down !== 'gateway')).toEqual([]);
-    await until(async () => (await published('response.completed')).length >= answered.length);
-    expect((await published('response.completed')).sort()).toEqual(answered.sort());
+    await until(async () => (await relayed()).length >= answered.length);
+    expect((await relayed()).sort()).toEqual(answered.sort());
+    await until(async () => (await heard()).length >= written.length);
+    expect((await heard()).sort()).toEqual(written.sort());
+    await until(async () => (await ended()).size >= sessions.length);
+    expect([...(await ended())].sort()).toEqual(sessions.sort());
   });
 });

@@ -99,6 +99,19 @@ describe('loom doctor', () => {
     ]);
   });
 
+  test('notes what a client lacks that was connected by hand', async () => {
+    home.write('.claude/settings.json', `{"env": {"ANTHROPIC_BASE_URL": "http://127.0.0.1:${port}"}}`);
+
+    const { code, lines } = await doctor();
+
+    expect(code).toBe(0);
+    expect(lines.find((line) => line.includes(' settings: '))).toBe(
+      `! settings: ${home.path('.claude/settings.json')} names 127.0.0.1:${port}, and lacks ENABLE_TOOL_SEARCH and ` +
+        "CLAUDE_CODE_GATEWAY_HINT_HEADERS: tools are sent whole, or a request's kind is not told. " +
+        'Sessions come by way of Loom only if they are told to. loom connect',
+    );
+  });
+
   test('says what fails, why it matters, how to mend it, and exits with 1', async () => {
     await redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
     await redis.config('SET', 'appendonly', 'no');

@@ -46,8 +46,15 @@ export async function checkSettings(path: string, stop: AbortSignal): Promise<Ve
   if (url === undefined) return note(`${path} names no gateway`, 'loom connect, or start sessions with loom claude');
   if (!URL.canParse(url)) return fail('ANTHROPIC_BASE_URL is no address', 'loom connect');
   const { host } = new URL(url);
-  const isThere = await listens(url, stop);
-  return isThere ? ok(`${path} names ${host}`) : fail(`nobody listens at ${host}`, 'loom up, or loom disconnect');
+  if (!(await listens(url, stop))) return fail(`nobody listens at ${host}`, 'loom up, or loom disconnect');
+  const lacks = ['ENABLE_TOOL_SEARCH', 'CLAUDE_CODE_GATEWAY_HINT_HEADERS'].filter((name) => env[name] === undefined);
+  const said = `${path} names ${host}`;
+  return lacks.length === 0
+    ? ok(said)
+    : note(
+        `${said}, and lacks ${lacks.join(' and ')}: tools are sent whole, or a request's kind is not told`,
+        'loom connect',
+      );
 }
 
 /** Runs the hook as the client would, but for a sample. */
