@@ -12,6 +12,8 @@ export function createProgram(): Command {
     .description('Connects Claude Code to Loom, says how Loom does, and looks into its Redis Streams.')
     .exitOverride()
     .enablePositionalOptions()
+    // With their arguments beside them, the names leave no room for what they mean on a terminal of 80 columns.
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'loom: ')) })
     .addHelpText('after', ENVIRONMENT);
 
@@ -107,8 +109,9 @@ function addDeadLetters(command: Command): void {
     .addHelpText(
       'after',
       `
-Every group of that stream reads the entry again, not only the one that gave up on it. It keeps its event id, by which
-each service knows what it has handled already. A question to a rewriter is answered again, too late for its gateway,
+Every group of that stream reads the entry again, not only the one that gave up
+on it. It keeps its event id, by which each service knows what it has handled
+already. A question to a rewriter is answered again, too late for its gateway,
 which drops the answer.
 ${example('loom dead-letters replay --all', 'once the cause is mended')}`,
     )
@@ -133,10 +136,14 @@ function choice(ids: string[] = [], all: true | undefined, self: Command): { ids
 
 const ENVIRONMENT = `
 Settings:
-  REDIS_URL        where Loom's Redis is (that of make up while it runs, else redis://127.0.0.1:6379)
-  LOOM_REDIS_PORT  the port of make up's Redis (6390)
-  LOOM_KEY_PREFIX  before every key (loom)
-  NO_COLOR         no colours
+  REDIS_URL            where Loom's Redis is (that of make up while it runs,
+                       else redis://127.0.0.1:6379)
+  REDIS_USERNAME       who to be there, with REDIS_URL
+  REDIS_PASSWORD_FILE  holds that user's password
+  LOOM_REDIS_PORT      the port of make up's Redis (6390)
+  LOOM_KEY_PREFIX      before every key (loom)
+  NO_COLOR             no colours
+${example('loom status --watch', 'a page that keeps itself up to date')}
 `;
 
 /** The options of the commands that go on until Ctrl-C. */

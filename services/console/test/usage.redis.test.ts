@@ -16,11 +16,12 @@ const COMMANDS = [...CONNECTING, ...LOOKING.filter((name) => name !== 'dead-lett
 const VERBS = [[], ['list'], ['show'], ['replay'], ['drop']].map((verb) => ['dead-letters', ...verb]);
 
 describe('loom', () => {
-  test('explains every command, with an example', async () => {
+  test('explains every command, with an example, in 80 columns', async () => {
     const commands = [...COMMANDS, ...VERBS];
 
     const explained = await Promise.all(commands.map((words) => run([...words, '--help'])));
 
+    expect(explained.flatMap(({ lines }) => lines.filter((line) => line.length > 80))).toEqual([]);
     const shown = explained.map(({ code, lines, stderr }) => {
       const example = lines[lines.indexOf('Example:') + 1] ?? '';
       return { code, stderr, usage: lines[0]?.split(' [')[0], example: example.split(' ').slice(2, 4).join(' ') };
@@ -35,13 +36,14 @@ describe('loom', () => {
     );
   });
 
-  test('lists its commands and settings', async () => {
+  test('lists its commands and settings, with an example', async () => {
     const { code, lines } = await run(['--help']);
 
     const commands = lines.flatMap((line) => /^ {2}([a-z-]+)(?: \[| {2})/.exec(line)?.[1] ?? []);
-    expect(code).toBe(0);
+    expect([code, lines.filter((line) => line.length > 80)]).toEqual([0, []]);
     expect(commands).toEqual([...CONNECTING, ...LOOKING, 'help']);
     expect(lines.join('\n')).toContain('  REDIS_URL  ');
+    expect(lines.join('\n')).toContain('Example:\n  loom status --watch');
   });
 
   test.each([
