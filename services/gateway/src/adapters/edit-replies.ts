@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { decodeEvent, type Logger, type Streams } from '@loom/shared';
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
 import type { Redis } from 'ioredis';
@@ -47,7 +47,11 @@ export class EditReplies {
       try {
         const reply = await this.#connection.xread('COUNT', 64, 'BLOCK', 5_000, 'STREAMS', this.stream, this.#lastId);
         for (const [, entries] of reply ?? []) {
-          for (const [id, fields] of entries) this.#take(id, fields);
+          for (const [id, fields] of entries) {
+            this.#take(id, fields);
+            // Answers may be long, and many: requests are served in between.
+            await nextTurn();
+          }
         }
         if (reply && isFirst) this.#expire();
         if (reply) isFirst = false;

@@ -2,9 +2,8 @@ import { hash, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type CaptureMode, isSignedWith, type Logger, type Metadata } from '@loom/shared';
 import { context } from '@opentelemetry/api';
-import { z } from 'zod';
 import type { BodyTree } from '../core/body-tree.ts';
-import { readMember } from '../core/identity.ts';
+import { findModel } from '../core/identity.ts';
 import { type Placed, placeRequest, type ReadRequest, readRequest } from '../core/messages-request.ts';
 import { NO_TRACE, type PlacedTrace } from '../core/place-trace.ts';
 import { type BodyParts, renderParts } from '../core/splice.ts';
@@ -131,7 +130,7 @@ export class MessagesHandler {
     bytes: Buffer,
     arrival: Arrival,
   ): Exchange {
-    const model = (read.tree && readMember(read.tree, 'model', z.string())) ?? null;
+    const model = findModel(read.tree);
     const start = {
       requestId: randomUUID(),
       gateway: this.#gateway,

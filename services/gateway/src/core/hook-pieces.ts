@@ -19,6 +19,8 @@ export type AcceptMetadata = (line: string, metadata: Metadata) => boolean;
 
 const HOOK_PREFIX = /^[\w:.-]{1,100} hook (?:additional context|success): /;
 const LONGEST_PREFIX = 130;
+/** Clients cut what a hook says above 10,000 characters, and Loom's own says 8,000 at most: a longer object is no block. */
+const LONGEST_BLOCK = 16_384;
 const WRAPPERS = [
   { open: '<system-reminder>', close: '</system-reminder>', needsPrefix: true },
   { open: '<user-prompt-submit-hook>', close: '</user-prompt-submit-hook>', needsPrefix: false },
@@ -93,7 +95,7 @@ function findLine(text: string, lineStart: number, lineEnd: number, accept: Acce
   const prefixLength = prefixLengthAt(text, headStart);
   const start = headStart + prefixLength;
   if (text[start] !== '{') return undefined;
-  const end = objectEnd(text, start, lineEnd);
+  const end = objectEnd(text, start, Math.min(lineEnd, start + LONGEST_BLOCK));
   if (end === undefined) return undefined;
   const metadata = parseMetadata(text.slice(start, end));
   if (!metadata || !accept(text.slice(start, end), metadata)) return undefined;

@@ -4,6 +4,7 @@ import type { BodyTree } from './body-tree.ts';
 
 const utf8 = new TextDecoder('utf-8');
 const SESSION = /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/;
+const Model = z.string().max(200);
 const PROFILE = /^[a-z0-9][a-z0-9-]{0,63}$/;
 const UserIdObject = z.looseObject({ session_id: z.string() });
 const MetadataMember = z.looseObject({ user_id: z.string() });
@@ -48,6 +49,11 @@ function sessionOfUserId(userId: string | undefined): string | undefined {
 export function findProfile(headers: Headers, metadata: Metadata | undefined): string | undefined {
   const candidates = [metadata?.source, headers['x-loom-profile']];
   return candidates.find((candidate): candidate is string => typeof candidate === 'string' && PROFILE.test(candidate));
+}
+
+/** The model that the request asks for; null where it names none, or one that no model has for a name. */
+export function findModel(tree: BodyTree | undefined): string | null {
+  return (tree && readMember(tree, 'model', Model)) ?? null;
 }
 
 /** Reads one of the small top-level members; undefined where it is absent or of another shape. */

@@ -5,7 +5,7 @@ import type { BodyTree, Message } from './body-tree.ts';
 import { cutMetadata } from './cut-metadata.ts';
 import type { AcceptMetadata } from './hook-pieces.ts';
 import { isTyped } from './human-text.ts';
-import { findProfile, findSession, type Headers, PASSTHROUGH, readMember } from './identity.ts';
+import { findModel, findProfile, findSession, type Headers, PASSTHROUGH, readMember } from './identity.ts';
 import { classify, newestMessage } from './request-class.ts';
 import { scanBody } from './scan-body.ts';
 import { isStranger } from './stranger.ts';
@@ -109,7 +109,7 @@ export function describeRequest(
   const management = tree && readMember(tree, 'context_management', ContextManagement);
   const apiCompaction = management?.edits.some(({ instructions }) => instructions !== undefined);
   return {
-    model: (tree && readMember(tree, 'model', z.string())) ?? null,
+    model: findModel(tree),
     stream: (tree && readMember(tree, 'stream', z.boolean())) ?? false,
     ...describeAgent(headers),
     ...(promptId && { promptId }),

@@ -5,6 +5,8 @@ import type { BodyTree, Message } from './body-tree.ts';
 import type { DurableEdit, LedgerEntry } from './ledger.ts';
 import type { Question } from './match-wants.ts';
 
+const MAX_REASON_CHARACTERS = 200;
+
 /** What the answer was made for: the body as the event showed it. */
 export interface Asking {
   bodySha256: string;
@@ -35,14 +37,14 @@ export function takeAnswer(
   proposal: DataOf<'edits.proposed'>,
   asking: Asking,
 ): Taken {
-  if (proposal.error !== undefined) return { outcome: 'error', reason: proposal.error.slice(0, 200), records: [] };
+  if (proposal.error !== undefined) return { outcome: 'error', reason: shortened(proposal.error), records: [] };
   if (proposal.bodySha256 !== asking.bodySha256) {
     return { outcome: 'refused', reason: 'the answer is for another body', records: [] };
   }
   const { anchors, shown, sha256 } = asking;
   const { name: rewriter, order } = question.rewriter;
   const result = applyEdits(tree, proposal.edits, { rewriter, shown, anchors, sha256 });
-  if (!result.applied) return { outcome: 'refused', reason: result.reason, records: [] };
+  if (!result.applied) return { outcome: 'refused', reason: shortened(result.reason), records: [] };
 
   const durable = new Map<Message, DurableEdit[]>();
   for (const { message, edit } of result.durable) durable.set(message, [...(durable.get(message) ?? []), edit]);
@@ -54,4 +56,9 @@ export function takeAnswer(
   });
   const isChanged = proposal.edits.some(({ op }) => op !== 'test');
   return isChanged ? { outcome: 'applied', bytes: result.bytes, records } : { outcome: 'none', records };
+}
+
+/** A reason quotes what the rewriter wrote, which may be anything. */
+function shortened(reason: string): string {
+  return reason.slice(0, MAX_REASON_CHARACTERS).toWellFormed();
 }
