@@ -16,7 +16,7 @@ INSTALLED := node_modules/.loom-installed
 MANIFESTS := package.json .npmrc $(wildcard shared/package.json services/*/package.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check demo bench fuzz phoenix collector containers install uninstall redis
+.PHONY: help up down test check demo bench fuzz soak phoenix collector containers install uninstall redis
 
 help: ## List the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || sed -n 's/^\([a-z]*\):.*## /make \1  /p' Makefile
@@ -42,6 +42,9 @@ bench: $(INSTALLED) redis ## Measure what Loom adds to a request, and how fast i
 
 fuzz: $(INSTALLED) redis ## Hold every law of the tests to random cases for MINUTES (5); ARGS: --seed, words of a file's path
 	@exec node deploy/fuzz/main.ts --minutes '$(or $(MINUTES),5)' $(ARGS)
+
+soak: $(INSTALLED) redis ## Let the whole stack work for MINUTES (30) and say what grew; a chart and the README from 10 on
+	@exec node deploy/soak/main.ts --minutes '$(or $(MINUTES),30)' $(ARGS)
 
 phoenix: $(INSTALLED) redis ## Show a conversation in a real Phoenix and check what it shows
 	@exec node deploy/phoenix.ts $(ARGS)

@@ -23,12 +23,14 @@ export interface LocalStackOptions {
   state: string;
   /** Told of each line that a service writes. */
   line: (service: string, line: string) => void;
+  /** Told of each start of a service, the first one and those after it ended. */
+  started?: (service: string, pid: number) => void;
   environment?: NodeJS.ProcessEnv;
 }
 
 /** Starts every service as a process of its own on free ports, as `make up` does, and waits until all are there. */
 export async function startLocalStack(options: LocalStackOptions): Promise<LocalStack> {
-  const { redisUrl, upstreamUrl, state, line } = options;
+  const { redisUrl, upstreamUrl, state, line, started = () => {} } = options;
   const settings = Settings.parse({
     REDIS_URL: redisUrl,
     LOOM_PORT: await freePort(),
@@ -41,7 +43,7 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
   const services = found.map(({ name, folder, command }) => {
     const variables = serviceEnvironment(settings, name, { environment, state, cwd: process.cwd() });
     const program = { name, folder, command: [process.execPath, ...command.slice(1)], environment: variables };
-    return supervise(program, { started: () => {}, ended: () => {}, line });
+    return supervise(program, { started, ended: () => {}, line });
   });
   const stop = async () => {
     await Promise.all(services.map((service) => service.stop(GRACE_MS)));

@@ -1,0 +1,214 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { startRedis } from '@loom/shared/testing/redis.ts';
+import { startUpstream } from '@loom/shared/testing/upstream.ts';
+import { startLocalStack } from '../local-stack.ts';
+import { chart, type Drawn } from './chart.ts';
+import { disturb, JUDGED_FROM } from './disturbances.ts';
+import { type KeyFamily, Samples } from './samples.ts';
+import { judge } from './trend.ts';
+import { respond, type Visits, visit } from './visitor.ts';
+
+const HELP = `Lets the whole of Loom work for a while and says what grew: every service a process of its own, a real Redis, a
+scripted API, sessions of every client that come and go, services that are ended and started again, lost connections.
+
+usage: make soak [MINUTES=30]      (or: node deploy/soak/main.ts --minutes 30)
+
+  --minutes N     how long (30); 2 are enough to see it run
+  --visitors N    sessions at a time (3)
+  --pause MS      between two requests of a session (300)
+
+Memory, live objects, descriptors, timers and handles, event-loop delay, Redis. The first 40 % are for warming up and for
+the restarts; from then on a series grows when even the low end of its slope (Theil and Sen, 95 %) moves it by more than
+it may move: 6 MB and 8 % of a process's memory, 2 MB and 4 % of live objects, 3 descriptors, handles or connections,
+20 ms of event-loop delay, 2 MB and 5 % of what Redis holds besides streams and keys that expire. Streams are held to
+their bounds, and every key of a session has to expire within 30 days. Ends with 1 when something grows or a request
+fails. From 10 minutes on it writes deploy/soak/soak.svg and the README's part about it; Ctrl-C ends it early.
+`;
+const ROOT = join(import.meta.dirname, '../..');
+const PROGRESS_MS = 10_000;
+const MAX_TTL_S = 30 * 24 * 3_600;
+/** A run is long enough for the README from here on. */
+const TOLD_MINUTES = 10;
+const MARKERS = ['<!-- soak -->', '<!-- /soak -->'] as const;
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '30' },
+    visitors: { type: 'string', default: '3' },
+    pause: { type: 'string', default: '300' },
+    help: { type: 'boolean' },
+  },
+});
+const [minutes, visitors, pauseMs] = [values.minutes, values.visitors, values.pause].map(Number) as [
+  number,
+  number,
+  number,
+];
+const say = (line = '') => process.stdout.write(`${line}\n`);
+if (values.help || !(minutes > 0) || !(visitors >= 1) || !(pauseMs >= 0)) {
+  say(HELP);
+  process.exit(values.help ? 0 : 1);
+}
+
+const forMs = minutes * 60_000;
+const sampleMs = Math.min(10_000, Math.max(1_000, forMs / 100));
+const stopping = new AbortController();
+const stop = () => stopping.abort();
+process.once('SIGINT', stop);
+process.once('SIGTERM', stop);
+
+const state = await mkdtemp(join(tmpdir(), 'loom-soak-'));
+const probes = join(state, 'probes');
+await mkdir(probes);
+await mkdir(join(state, 'projects'));
+const server = await startRedis({ aof: true });
+const client = server.client();
+await client.config('SET', 'appendfsync', 'no');
+const upstream = await startUpstream(respond);
+const pids = new Map<string, number>();
+const spoken = new Map<string, number>();
+say('starting …');
+const stack = await startLocalStack({
+  redisUrl: server.url,
+  upstreamUrl: upstream.url,
+  state,
+  started: (service, pid) => pids.set(service, pid),
+  // What services log while Redis is away is expected, and counted all the same.
+  line: (service, line) => {
+    // Without its time and its fields.
+    const message = `${service}: ${line.replace(/^\d\d:\d\d:\d\d /, '').replace(/ \w+=.*/, '')}`;
+    spoken.set(message, (spoken.get(message) ?? 0) + 1);
+  },
+  environment: {
+    NODE_OPTIONS: `--import ${join(import.meta.dirname, 'probe.ts')}`,
+    LOOM_SOAK_PROBE: probes,
+    LOOM_SOAK_PROBE_MS: String(sampleMs),
+    // So that sessions are let go and turns are over within the soak.
+    LOOM_WATCH_IDLE_MS: '20000',
+    LOOM_TURN_GRACE_MS: '200',
+    LOOM_TURN_RETRY_MS: '5000',
+    LOOM_TURN_IDLE_MS: '20000',
+    LOOM_TURN_TOOL_IDLE_MS: '20000',
+  },
+});
+
+const samples = new Samples();
+const visits: Visits = { sessions: 0, requests: 0, aborted: 0, refused: 0, failed: [] };
+let families: KeyFamily[] = [];
+
+async function measure(): Promise<void> {
+  for (const [service, pid] of pids) samples.process(service, pid, probes);
+  families = await samples.redis(client, 'loom');
+  samples.add('sessions so far', '', visits.sessions);
+  // The recorder keeps every request; here nobody looks at them again.
+  upstream.requests.length = 0;
+}
+
+async function sample(): Promise<void> {
+  while (!stopping.signal.aborted) {
+    await delay(sampleMs, undefined, { signal: stopping.signal }).catch(() => {});
+    await measure();
+  }
+}
+
+function progress(): void {
+  const memory = [...pids.keys()].map((name) => `${name} ${samples.last(`${name}: memory`).toFixed(0)}`).join(', ');
+  const { sessions, requests, failed } = visits;
+  say(
+    `${samples.elapsedS.toFixed(0)} s: ${sessions} sessions, ${requests} requests, ${failed.length} failed; MB: ${memory}`,
+  );
+}
+
+const ticker = setInterval(progress, PROGRESS_MS);
+const clock = setTimeout(stop, forMs);
+try {
+  const options = { url: stack.url, redis: client, folder: state, pauseMs, visits, signal: stopping.signal };
+  await Promise.all([
+    ...Array.from({ length: visitors }, () => visit(options)),
+    sample(),
+    disturb({ server, client, pids, forMs, stopping: stopping.signal, say: (line) => say(`  ${line}`) }),
+  ]);
+} finally {
+  clearInterval(ticker);
+  clearTimeout(clock);
+  await stack.stop();
+  client.disconnect();
+  await upstream.close();
+  await server.close();
+  await rm(state, { recursive: true, force: true });
+}
+
+const fromS = (JUDGED_FROM * forMs) / 1_000;
+const mended: string[] = [];
+const rows = [...samples.series.values()].map((series): { drawn: Drawn; row: string } => {
+  const { name, unit, points, tolerance, bound } = series;
+  const judged = points.filter(({ s }) => s >= fromS);
+  const last = points.at(-1)?.value ?? Number.NaN;
+  const { verdict, trend } = judge(
+    judged,
+    tolerance ? tolerance.fixed + tolerance.part * (judged[0]?.value ?? 0) : Number.POSITIVE_INFINITY,
+  );
+  const outgrows = bound !== undefined && last > bound;
+  const word = bound !== undefined ? (outgrows ? 'grows' : `bound ${bound.toFixed(0)}`) : tolerance ? verdict : 'shown';
+  if (word === 'grows') mended.push(name);
+  const slope = trend ? `${signed(trend.perHour)} (${signed(trend.low)} … ${signed(trend.high)}) ${unit}/h` : '';
+  const colour = word === 'grows' ? 'grows' : word === 'flat' ? 'flat' : 'shown';
+  return {
+    drawn: { series, colour, note: word },
+    row: `${name.padEnd(44)} ${`${last.toFixed(1)} ${unit}`.padStart(14)}  ${slope.padEnd(44)} ${word}`,
+  };
+});
+
+function signed(value: number): string {
+  return `${value >= 0 ? '+' : '−'}${Math.abs(value).toFixed(Math.abs(value) >= 100 ? 0 : 1)}`;
+}
+
+say();
+for (const { row } of rows) say(row);
+say();
+say('Keys in Redis at the end:');
+for (const { pattern, count, bytes, staying, maxTtlS } of families) {
+  const life = staying > 0 ? `${staying} stay` : `expire within ${(maxTtlS / 3_600).toFixed(1)} h`;
+  say(`  ${String(count).padStart(6)}  ${(bytes / 1_024).toFixed(0).padStart(7)} KB  ${pattern}  ${life}`);
+}
+const lasting = families.filter(({ maxTtlS }) => maxTtlS > MAX_TTL_S);
+say();
+say('Lines that the services wrote, the most frequent ones:');
+for (const [line, count] of [...spoken].sort((a, b) => b[1] - a[1]).slice(0, 12))
+  say(`  ${String(count).padStart(6)}  ${line}`);
+say();
+const { sessions, requests, aborted, refused, failed } = visits;
+for (const reason of new Set(failed)) say(`failed: ${reason}`);
+const took = samples.elapsedS / 60;
+const outcome =
+  mended.length > 0
+    ? `grows: ${mended.join(', ')}`
+    : failed.length + lasting.length > 0
+      ? 'nothing grows, but see above'
+      : 'nothing grows';
+const summary = `${took.toFixed(0)} minutes, ${sessions} sessions, ${requests} requests (${aborted} aborted, ${refused} sent again while the gateway was away, ${failed.length} failed): ${outcome}`;
+say(summary);
+if (mended.length + failed.length + lasting.length > 0) process.exitCode = 1;
+if (took >= TOLD_MINUTES) await tell(summary);
+
+/** Draws the chart and puts it into the README. */
+async function tell(text: string): Promise<void> {
+  await writeFile(
+    join(import.meta.dirname, 'soak.svg'),
+    chart(
+      rows.map(({ drawn }) => drawn),
+      fromS,
+      `make soak: ${text}`,
+    ),
+  );
+  const path = join(ROOT, 'README.md');
+  const readme = await readFile(path, 'utf8');
+  const [from, to] = MARKERS.map((marker) => readme.indexOf(marker)) as [number, number];
+  if (from < 0 || to < from) throw new Error(`expected ${MARKERS.join(' … ')} in README.md, got none`);
+  const part = `${MARKERS[0]}\n\`make soak MINUTES=${took.toFixed(0)}\`: ${text}.\n\n![every series over the time](deploy/soak/soak.svg)\n`;
+  await writeFile(path, readme.slice(0, from) + part + readme.slice(to));
+}
