@@ -17,6 +17,9 @@ export interface CutResult {
 /** A prompt that is at least this long may have been shortened by the hook; by then no two texts are alike. Characters. */
 const SHORTENED_LENGTH = 1_000;
 
+/** The API refuses a request with more than four; each costs a walk through the conversation. */
+const MAX_MOVED_MARKERS = 100;
+
 interface Hit {
   block: Block;
   text: string;
@@ -44,7 +47,7 @@ export function cutMetadata(tree: BodyTree, accept: AcceptMetadata): CutResult {
     const message = tree.messages[index] as Message;
     const isFollowedByHooks = tree.messages[index + 1]?.role === 'system' && hitsOf.has(index + 1);
     for (const hit of genuine(message, hits, isFollowedByHooks)) {
-      cut(tree, message, hit);
+      cut(tree, hit);
       if (hit.block.removed) removed.push({ list: message.content as BlockList, block: hit.block });
       const { found, cuts } = hit.pieces;
       result.blocks += found.length || cuts.length;
@@ -52,9 +55,11 @@ export function cutMetadata(tree: BodyTree, accept: AcceptMetadata): CutResult {
       result.newest = found.at(-1);
       result.newestMessage = message;
     }
+    message.removed = keptBlocks(message.content as BlockList).length === 0;
   }
   keepOpening(tree);
-  for (const { list, block } of removed) moveCacheControl(tree, list, block);
+  const marked = removed.filter(({ block }) => block.cacheControl).slice(0, MAX_MOVED_MARKERS);
+  for (const { list, block } of marked) moveCacheControl(tree, list, block);
   return result;
 }
 
@@ -92,7 +97,7 @@ function findHits(tree: BodyTree, accept: AcceptMetadata): Map<number, Hit[]> {
 function genuine(message: Message, hits: Hit[], isFollowedByHooks: boolean): Hit[] {
   if (message.role !== 'user') return hits;
   if (isFollowedByHooks) return [];
-  const others = hits.filter((hit) => !hits.some((other) => other !== hit && saysTyped(other, hit.text)));
+  const others = withoutTyped(hits);
   if (others.length < hits.length) return others;
 
   const texts = (message.content?.blocks ?? []).filter(({ type }) => type === 'text');
@@ -102,24 +107,35 @@ function genuine(message: Message, hits: Hit[], isFollowedByHooks: boolean): Hit
 
 /** The hook's blocks where each closes its turn: what stands right before one is what was typed. */
 function closing(hits: Hit[], texts: Block[]): Hit[] {
+  const next = new Map(texts.map((block, index) => [block, texts[index + 1]]));
+  /** The last one first. */
   const kept: Hit[] = [];
   for (const hit of hits.toReversed()) {
-    const behind = texts[texts.indexOf(hit.block) + 1];
-    if (!behind || behind !== kept[0]?.block) kept.unshift(hit);
+    const behind = next.get(hit.block);
+    if (!behind || behind !== kept.at(-1)?.block) kept.push(hit);
   }
-  return kept;
+  return kept.toReversed();
 }
 
-/** Whether a hook's block says that this text is the prompt; long prompts are shortened, and 2.1.330 escapes one tag. */
-function saysTyped({ pieces }: Hit, text: string): boolean {
-  const typed = text.trim();
-  return pieces.found.some(({ prompt }) => {
-    const said = prompt?.replaceAll('&lt;/system-reminder>', '</system-reminder>').trim();
-    return said === typed || (said !== undefined && said.length >= SHORTENED_LENGTH && typed.startsWith(said));
+/** Without those whose text is the prompt, as another one's block says; long prompts are shortened, and 2.1.330 escapes one tag. */
+function withoutTyped(hits: Hit[]): Hit[] {
+  const sayers = new Map<string, Set<Hit>>();
+  for (const hit of hits) {
+    for (const { prompt } of hit.pieces.found) {
+      const said = prompt?.replaceAll('&lt;/system-reminder>', '</system-reminder>').trim();
+      if (said !== undefined) sayers.set(said, (sayers.get(said) ?? new Set<Hit>()).add(hit));
+    }
+  }
+  const shortened = [...sayers].filter(([said]) => said.length >= SHORTENED_LENGTH);
+  const hasOther = (all: Set<Hit> | undefined, hit: Hit) => all !== undefined && all.size > (all.has(hit) ? 1 : 0);
+  return hits.filter((hit) => {
+    const typed = hit.text.trim();
+    if (hasOther(sayers.get(typed), hit)) return false;
+    return !shortened.some(([said, all]) => typed.startsWith(said) && hasOther(all, hit));
   });
 }
 
-function cut(tree: BodyTree, message: Message, { block, text, pieces }: Hit): void {
+function cut(tree: BodyTree, { block, text, pieces }: Hit): void {
   if (withoutCuts(text, pieces.cuts).trim() !== '') {
     const offsets = textOffsets(tree.bytes, block.text as Span);
     block.cuts = pieces.cuts.map(({ start, end }) => ({
@@ -129,7 +145,6 @@ function cut(tree: BodyTree, message: Message, { block, text, pieces }: Hit): vo
     return;
   }
   block.removed = true;
-  message.removed = keptBlocks(message.content as BlockList).length === 0;
 }
 
 /** The API refuses a conversation that does not begin with a user's message: that one then stays. */

@@ -150,7 +150,7 @@ function wrappersFrom(text: string, lines: Line[], from: number): Wrapper[] {
     for (let line = lines[next]; line && line.start < end; line = lines[++next]) {
       inside.push(line);
       // A prompt inside the block may itself hold the closing tag: look for it behind the object.
-      end = text.indexOf(kind.close, line.end);
+      if (end < line.end) end = text.indexOf(kind.close, line.end);
     }
     if (end < 0) return wrappers;
     const hasPrefix = prefixLengthAt(text, skipSpace(text, start)) > 0;

@@ -12,6 +12,7 @@ import {
   hookReminder,
   hookWrapper,
   metadataLine,
+  reminder,
   renderedText,
   text,
   treeOf,
@@ -164,5 +165,17 @@ describe('cutMetadata', () => {
 
   test('cuts in each of two user messages, one behind the other', () => {
     expect(cutMessages([user(HOOK, text('a')), user(HOOK, text('b'))])).toEqual([user(text('a')), user(text('b'))]);
+  });
+
+  // With a look back for each, such a body would take minutes.
+  test.each<[string, number, (times: number) => object]>([
+    ['texts', 6_000, (times) => user(...Array.from({ length: times }, () => HOOK), text('Tea?'))],
+    // What stands right before a block of 1.0 is what was typed: every second one.
+    ['pasted texts', 3_000, (times) => user(...Array.from({ length: 2 * times }, () => text(hookWrapper())))],
+    ['lines', 20_000, (times) => user(text(reminder(`${CONTEXT}${metadataLine()}\n`.repeat(times))))],
+  ])('is done with a message of very many %s', (_, times, message) => {
+    const tree = treeOf({ messages: [message(times)] });
+
+    expect(cutMetadata(tree, acceptAll).blocks).toBe(times);
   });
 });
