@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { decodeEvent } from '@loom/shared/event.ts';
 import { startRedis } from '@loom/shared/testing/redis.ts';
 import { startUpstream } from '@loom/shared/testing/upstream.ts';
 import { startLocalStack } from '../local-stack.ts';
@@ -22,7 +23,7 @@ usage: make soak [MINUTES=30]      (or: node deploy/soak/main.ts --minutes 30)
   --pause MS      between two requests of a session (300)
 
 Memory, live objects, descriptors, timers and handles, event-loop delay, Redis. The first 40 % are for warming up and for
-the restarts; from then on a series grows when even the low end of its slope (Theil and Sen, 95 %) moves it by more than
+the restarts (70 % for a process's memory, which V8 fills slowly); from then on a series grows when even the low end of its slope (Theil and Sen, 95 %) moves it by more than
 it may move: 6 MB and 8 % of a process's memory, 2 MB and 4 % of live objects, 3 descriptors, handles or connections,
 20 ms of event-loop delay, 2 MB and 5 % of what Redis holds besides streams and keys that expire. Streams are held to
 their bounds, and every key of a session has to expire within 30 days. Ends with 1 when something grows or a request
@@ -99,6 +100,19 @@ const stack = await startLocalStack({
 const samples = new Samples();
 const visits: Visits = { sessions: 0, requests: 0, aborted: 0, refused: 0, failed: [] };
 let families: KeyFamily[] = [];
+let alerts: [alert: string, count: number][] = [];
+
+/** What Loom said went wrong, with how often. */
+async function alertsOf(): Promise<typeof alerts> {
+  const counts = new Map<string, number>();
+  for (const [, fields] of await client.xrange('loom:alerts', '-', '+')) {
+    const { type, data } = decodeEvent(fields);
+    const { rewriter = '', outcome = '', reason = '' } = data as Record<string, unknown>;
+    const alert = [type, rewriter, outcome, reason].filter((word) => word !== '').join(' ');
+    counts.set(alert, (counts.get(alert) ?? 0) + 1);
+  }
+  return [...counts].sort((a, b) => b[1] - a[1]);
+}
 
 async function measure(): Promise<void> {
   for (const [service, pid] of pids) samples.process(service, pid, probes);
@@ -132,6 +146,7 @@ try {
     sample(),
     disturb({ server, client, pids, forMs, stopping: stopping.signal, say: (line) => say(`  ${line}`) }),
   ]);
+  alerts = await alertsOf();
 } finally {
   clearInterval(ticker);
   clearTimeout(clock);
@@ -142,11 +157,12 @@ try {
   await rm(state, { recursive: true, force: true });
 }
 
+const endS = samples.elapsedS;
 const fromS = (JUDGED_FROM * forMs) / 1_000;
 const mended: string[] = [];
 const rows = [...samples.series.values()].map((series): { drawn: Drawn; row: string } => {
-  const { name, unit, points, tolerance, bound } = series;
-  const judged = points.filter(({ s }) => s >= fromS);
+  const { name, unit, points, tolerance, bound, settledAt } = series;
+  const judged = points.filter(({ s }) => s >= (settledAt === undefined ? fromS : settledAt * endS));
   const last = points.at(-1)?.value ?? Number.NaN;
   const { verdict, trend } = judge(
     judged,
@@ -175,6 +191,9 @@ for (const { pattern, count, bytes, staying, maxTtlS } of families) {
   const life = staying > 0 ? `${staying} stay` : `expire within ${(maxTtlS / 3_600).toFixed(1)} h`;
   say(`  ${String(count).padStart(6)}  ${(bytes / 1_024).toFixed(0).padStart(7)} KB  ${pattern}  ${life}`);
 }
+say();
+say('Alerts:');
+for (const [alert, count] of alerts) say(`  ${String(count).padStart(6)}  ${alert}`);
 const lasting = families.filter(({ maxTtlS }) => maxTtlS > MAX_TTL_S);
 say();
 say('Lines that the services wrote, the most frequent ones:');

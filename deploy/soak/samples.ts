@@ -19,6 +19,8 @@ export interface Series {
   points: Point[];
   /** How much it may move over the measured time, and by which part of itself; undefined: it is only shown. */
   tolerance?: { fixed: number; part: number };
+  /** Judged from this part of the time on, where it takes longer than others to settle. */
+  settledAt?: number;
   /** It may grow up to here. */
   bound?: number;
 }
@@ -32,7 +34,7 @@ export class Samples {
     return (performance.now() - this.#startedMs) / 1_000;
   }
 
-  add(name: string, unit: string, value: number, judged: Pick<Series, 'tolerance' | 'bound'> = {}): void {
+  add(name: string, unit: string, value: number, judged: Pick<Series, 'tolerance' | 'settledAt' | 'bound'> = {}): void {
     let series = this.series.get(name);
     if (!series) {
       series = { name, unit, points: [], ...judged };
@@ -60,7 +62,8 @@ export class Samples {
       return;
     }
     const rssKb = Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]);
-    this.add(`${service}: memory`, 'MB', rssKb / 1_024, { tolerance: { fixed: 6, part: 0.08 } });
+    // V8 gives its heap more room than it needs, up to twice what lives, and takes minutes for that.
+    this.add(`${service}: memory`, 'MB', rssKb / 1_024, { tolerance: { fixed: 6, part: 0.08 }, settledAt: 0.7 });
     const { liveBytes, resources, loopMs } = probed;
     this.add(`${service}: live objects`, 'MB', liveBytes / MEGABYTE, { tolerance: { fixed: 2, part: 0.04 } });
     this.add(`${service}: descriptors`, '', descriptors, { tolerance: { fixed: 3, part: 0 } });
