@@ -169,7 +169,8 @@ export class Leases {
     if (!isRefusal) return;
     this.#trouble = code;
     // Redis refuses, because it is full perhaps; and BullMQ asks again at once, a thousand times a second.
-    if (this.#pauses === 0) this.#paused(() => delay(RETRY_MS, undefined, { ref: false })).catch((cause: Error) => this.#onError(cause));
+    if (this.#pauses === 0)
+      this.#paused(() => delay(RETRY_MS, undefined, { ref: false })).catch((cause: Error) => this.#onError(cause));
   }
 }
 
