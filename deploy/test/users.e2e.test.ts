@@ -36,6 +36,7 @@ const services = findServices(SERVICES).map(({ name }) => {
     LOOM_ADMIN_PORT: adminPort,
     LOOM_SPOOL_DIR: join(state, 'spool'),
     LOOM_INTRO_HOLD_MS: '10000',
+    LOOM_READ_MS: '1000',
     LOOM_TURN_GRACE_MS: '100',
     LOOM_WATCH_FROM: 'start',
     CLAUDE_DATA_DIR: join(state, 'claude'),

@@ -87,7 +87,7 @@ describe('the grouper', () => {
   });
 
   test('waits for a client that goes on after a final answer', async () => {
-    await bed.start({ LOOM_TURN_GRACE_MS: '1000' });
+    await bed.start({ LOOM_TURN_GRACE_MS: '3000' });
 
     await bed.publish(...drafts('r1', { hook, text: 'Done?' }));
     await bed.taken();

@@ -60,7 +60,10 @@ export async function startStack(settings: Record<string, string> = {}): Promise
   let ports = { LOOM_PORT: '', LOOM_ADMIN_PORT: '' };
   const gateway = new ServiceProcess('gateway', async () => {
     ports = { LOOM_PORT: String(await freePort()), LOOM_ADMIN_PORT: String(await freePort()) };
-    return { LOOM_UPSTREAM_URL: upstream.url, LOOM_SPOOL_DIR: join(state, 'spool'), ...ports, ...environment };
+    // As long as a busy machine has Redis take, as is the injector's hold.
+    const patience = { LOOM_READ_MS: '1000' };
+    const own = { LOOM_UPSTREAM_URL: upstream.url, LOOM_SPOOL_DIR: join(state, 'spool'), ...ports };
+    return { ...own, ...patience, ...environment };
   });
   const compactRewriter = new ServiceProcess('compact-rewriter', async () => ({
     LOOM_PROMPTS_DIR: join(state, 'prompts'),

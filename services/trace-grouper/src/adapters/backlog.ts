@@ -49,9 +49,7 @@ export async function backlogMs(streams: Streams, group: string): Promise<number
 }
 
 async function oldestUnhandled({ redis }: Streams, key: string, group: string): Promise<string | undefined> {
-  const pending = (await redis.xpending(key, group, '-', '+', MAX_LOOK)) as Pending[];
-  const open = pending.find(([, , , deliveries]) => deliveries <= MAX_DELIVERIES);
-  if (open) return open[0];
+  // First what is unread: an entry that is read between the two looks is pending at the second.
   const groups = ((await redis.xinfo('GROUPS', key)) as unknown[][]).map((fields) => {
     // Each is a flat list of names and values.
     const member = (name: string) => fields[fields.indexOf(name) + 1];
@@ -59,7 +57,9 @@ async function oldestUnhandled({ redis }: Streams, key: string, group: string): 
   });
   const last = groups.find(({ name }) => name === group)?.last ?? '0-0';
   const [unread] = await redis.xrange(key, `(${last}`, '+', 'COUNT', 1);
-  return unread?.[0];
+  const pending = (await redis.xpending(key, group, '-', '+', MAX_LOOK)) as Pending[];
+  const open = pending.find(([, , , deliveries]) => deliveries <= MAX_DELIVERIES);
+  return open?.[0] ?? unread?.[0];
 }
 
 type Pending = [id: string, consumer: string, idleMs: number, deliveries: number];

@@ -43,7 +43,7 @@ export async function openWorld(
   const environment = (name: string) => ({
     ...{ REDIS_URL: redis.url, LOOM_KEY_PREFIX: prefix, OTEL_SERVICE_NAME: name },
     ...{ OTEL_EXPORTER_OTLP_ENDPOINT: recorder.url, LOOM_UPSTREAM_URL: upstream.url, LOOM_SPOOL_DIR: state },
-    ...{ LOOM_TURN_GRACE_MS: '100', ...ports, ...settings },
+    ...{ LOOM_TURN_GRACE_MS: '100', LOOM_READ_MS: '1000', ...ports, ...settings },
   });
   const services = new Map(names.map((name) => [name, new ServiceProcess(name, async () => environment(name))]));
   upstream.script = playScenes;
