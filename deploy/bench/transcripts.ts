@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { appendFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type DataOf, encodeEvent } from '@loom/shared/event.ts';
 import { startRedis } from '@loom/shared/testing/redis.ts';
@@ -13,8 +13,9 @@ const HELP = `Measures one transcript-watcher process that holds 300 sessions, o
 
   node deploy/bench/transcripts.ts
 
-Three figures: the time from the append of a line to its entry on the stream; lines a second, and a second of its CPU, of
-a file that grows by 20 MB at once; and the CPU that 300 sessions cost on which nothing is written.
+Four figures: the time from the append of a line to its entry on the stream; lines a second, and a second of its CPU, of
+a file that grows by 20 MB at once; the CPU that 300 sessions cost on which nothing is written; and the most memory that
+a process of its own takes that reads a transcript from its start, of 8 MB and of 1 GB, in lines of 50 KB.
 `;
 
 const SESSIONS = 300;
@@ -35,11 +36,10 @@ const folder = await mkdtemp(join(tmpdir(), 'loom-bench-'));
 const redis = await startRedis();
 const client = redis.client();
 const reader = redis.client();
-const child = spawn(process.execPath, ['--import', '@loom/shared/instrument.ts', 'src/main.ts'], {
-  cwd: join(root, 'services/transcript-watcher'),
-  env: { ...process.env, REDIS_URL: redis.url, LOG_LEVEL: 'warn', CLAUDE_DATA_DIR: folder },
-  stdio: 'inherit',
-});
+const service = join(root, 'services/transcript-watcher');
+/** As `npm start` does it. */
+const command: string[] = JSON.parse(readFileSync(join(service, 'package.json'), 'utf8')).scripts.start.split(' ');
+const child = startWatcher(folder);
 const sessions = Array.from({ length: SESSIONS }, (_, at) => `session-${at}`);
 const fileOf = (session: string) => join(folder, 'projects/bench', `${session}.jsonl`);
 const textLine = (text: string) => `${JSON.stringify({ type: 'user', message: { role: 'user', content: text } })}\n`;
@@ -65,13 +65,49 @@ try {
   await delay(IDLE_MS);
   const share = ((cpuMs() - before) / IDLE_MS) * 100;
   say(`nothing is written     ${share.toFixed(1)} % of one core`);
+  await end(child);
+
+  const [small, large] = [await measureMemory(8), await measureMemory(1_024)];
+  say(`memory, read from 0    ${small} MB for a transcript of 8 MB, ${large} MB for one of 1 GB`);
 } finally {
-  child.kill('SIGTERM');
-  if (child.exitCode === null) await once(child, 'exit');
+  await end(child);
   client.disconnect();
   reader.disconnect();
   await redis.close();
   await rm(folder, { recursive: true, force: true });
+}
+
+function startWatcher(dataFolder: string, settings: Record<string, string> = {}): ChildProcess {
+  const environment = { REDIS_URL: redis.url, LOG_LEVEL: 'warn', CLAUDE_DATA_DIR: dataFolder, ...settings };
+  return spawn(process.execPath, command.slice(1), {
+    cwd: service,
+    env: { ...process.env, ...environment },
+    stdio: 'inherit',
+  });
+}
+
+async function end(watcher: ChildProcess): Promise<void> {
+  if (watcher.exitCode !== null || watcher.signalCode !== null) return;
+  watcher.kill('SIGTERM');
+  await once(watcher, 'exit');
+}
+
+/** The most that a process took that read a transcript of so many megabytes, MB. */
+async function measureMemory(megabytes: number): Promise<number> {
+  const session = `of-${megabytes}-mb`;
+  const own = await mkdtemp(join(folder, 'memory-'));
+  const file = join(own, 'projects/bench', `${session}.jsonl`);
+  await mkdir(dirname(file), { recursive: true });
+  const lines = textLine('x'.repeat(51_200 - textLine('').length)).repeat(20);
+  for (let written = 0; written < megabytes * 1_024 * 1_024; written += lines.length) await appendFile(file, lines);
+  await appendFile(file, textLine(session));
+  await request(session);
+  const watcher = startWatcher(own, { LOOM_WATCH_FROM: 'start' });
+  await until(async () => (await newestText()) === session, { withinMs: 300_000 });
+  const peakKb = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${watcher.pid}/status`, 'latin1'))?.[1]);
+  await end(watcher);
+  await rm(own, { recursive: true });
+  return Math.round(peakKb / 1_024);
 }
 
 /** Tells of a request as the gateway does. */

@@ -36,6 +36,27 @@ describe('a Redis that comes back empty', () => {
   });
 });
 
+describe('a lease that is given anew', () => {
+  test('is not let go with the one that was lost', async () => {
+    const replica = await world.start(POLLING);
+    await world.request(S1);
+    await begun();
+    await world.append(MAIN, 'one');
+    await world.texts(1);
+
+    await world.server.kill();
+    await until(() => replica.lines.includes('warn: Redis is away'));
+    await world.server.start();
+    await until(() => replica.lines.includes('warn: lease lost'), { withinMs: 30_000 });
+    await until(() => replica.lines.filter((line) => line === 'info: lease taken').length === 2);
+    await begun();
+    await world.append(MAIN, 'two');
+
+    expect(await world.texts(1, 30_000)).toEqual(['two']);
+    expect(replica.watcher.counters.held).toBe(1);
+  }, 90_000);
+});
+
 describe('a Redis that is full', () => {
   test('keeps nobody from going on where it stood when there is room again, and nothing is published twice', async () => {
     const replica = await world.start(POLLING);

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -10,6 +10,7 @@ import { until } from '@loom/shared/testing/until.ts';
 import pLimit from 'p-limit';
 import { LineStore } from '../src/adapters/line-store.ts';
 import { SessionFiles } from '../src/adapters/session-files.ts';
+import { WakeUps } from '../src/adapters/wake-ups.ts';
 import { WatchedSessions } from '../src/adapters/watched-sessions.ts';
 import { SessionWatch, type WatchGround } from '../src/session-watch.ts';
 import { createTailCounters } from '../src/tail.ts';
@@ -31,8 +32,8 @@ beforeEach(async () => {
   await until(() => streams.connected);
   const told = createLog({ service: 'test', level: 'warn' });
   for (const transport of told.transports) transport.silent = true;
-  told.on('data', ({ level, error }) => {
-    if (level === 'warn') warnings.push(error.message);
+  told.on('data', ({ level, message, error }) => {
+    if (level === 'warn') warnings.push(error?.message ?? message);
   });
   letGo = new AbortController();
   ground = {
@@ -122,5 +123,49 @@ describe('SessionWatch', () => {
     await sweepUntil(watch, async () => ground.counters.held === 0);
     expect(await failure).toMatch(/WRONGTYPE/);
     expect(warnings).toEqual([expect.stringContaining('WRONGTYPE')]);
+  });
+
+  test('reads a file that was refused when that is mended, although the file itself looks as before', async () => {
+    await append('q/s1.jsonl', 'one');
+    await symlink(join(folder, 'q'), join(folder, 'p'));
+    await ground.watched.see({ session: 's1', atMs: 1, eventId: 'e1', traceparent: '', project: 'p' });
+    ground.from = 'start';
+    const watch = new SessionWatch('s1', ground, letGo.signal);
+    const running = watch.run();
+    await sweepUntil(watch, async () => ground.counters.refused === 1 && (await texts()).length === 1);
+    await redis.flushall();
+
+    await rm(join(folder, 'p'));
+    await rename(join(folder, 'q'), join(folder, 'p'));
+
+    await sweepUntil(watch, async () => (await texts()).length > 0);
+    letGo.abort();
+    await running;
+    expect(await texts()).toEqual(['one']);
+  });
+
+  test('is woken for nothing any more when it was let go', async () => {
+    const woken: string[] = [];
+    const wakeUps = new WakeUps(folder, (owner) => woken.push(owner));
+    ground.wakeUps = wakeUps;
+    await append(MAIN, 'one');
+    await append('p/other.jsonl', 'one');
+    wakeUps.set('other', { files: ['p/other.jsonl'], folders: [] });
+    const watch = new SessionWatch('s1', ground, letGo.signal);
+    const running = watch.run();
+    await until(() => woken.includes('s1') && woken.includes('other'));
+    letGo.abort();
+    await running;
+    // Wishes are told to the system a little later; this one is told after the other was taken back.
+    wakeUps.set('later', { files: ['p/later.jsonl'], folders: [] });
+    await until(() => woken.includes('later'));
+    woken.length = 0;
+
+    await append(MAIN, 'two');
+    await append('p/other.jsonl', 'two');
+
+    await until(() => woken.includes('other'));
+    wakeUps.close();
+    expect(woken).not.toContain('s1');
   });
 });
