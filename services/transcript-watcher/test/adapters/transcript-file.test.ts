@@ -146,7 +146,7 @@ describe('openTranscript', () => {
     await writeFile(join(root, '-a/s.jsonl'), 'inside');
 
     const limited = ['-c', 'ulimit -n 40; exec "$@"', 'sh', process.execPath, WITHOUT_HANDLES, root, '-a/s.jsonl'];
-    expect(execFileSync('sh', limited, { env: {}, encoding: 'utf8' })).toBe('EMFILE');
+    expect(execFileSync('sh', limited, { env: {}, encoding: 'utf8' })).toBe('Error EMFILE');
   });
 
   test('refuses a socket', async () => {
