@@ -25,6 +25,11 @@ export class FollowedFile {
     this.#tail = new Tail({ session, file, ...agent, root: files.root, store, log, counters });
   }
 
+  /** It was not opened the last time that it was tried. */
+  get isRefused(): boolean {
+    return this.#refusal !== undefined;
+  }
+
   /** See `Tail.begin`. */
   async begin(from: 'start' | 'end'): Promise<void> {
     await this.#judge(await this.#tail.begin(from));

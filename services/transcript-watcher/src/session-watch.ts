@@ -162,7 +162,10 @@ export class SessionWatch {
       if (!this.#followed.has(one.file)) await this.#follow(one).catch((error: unknown) => failures.push(error));
     }
     if (this.#isClosed) return;
-    const wishes = { files: [...this.#followed.keys()], folders: places.folders };
+    // A refused file is looked at in each sweep. Watchpack tries again and again, without a rest, to watch a folder that
+    // it may not read.
+    const watchable = [...this.#followed].filter(([, followed]) => !followed.isRefused).map(([file]) => file);
+    const wishes = { files: watchable, folders: places.folders };
     const shown = JSON.stringify(wishes);
     if (shown !== this.#wishes) wakeUps?.set(this.#session, wishes);
     this.#wishes = shown;

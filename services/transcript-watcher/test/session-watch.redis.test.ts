@@ -144,6 +144,27 @@ describe('SessionWatch', () => {
     expect(await texts()).toEqual(['one']);
   });
 
+  test('asks to be woken for no file that is refused, until that is mended', async () => {
+    const woken: string[] = [];
+    const wakeUps = new WakeUps(folder, (_, file) => woken.push(file));
+    ground.wakeUps = wakeUps;
+    await append('q/s1.jsonl', 'one');
+    await mkdir(join(folder, 'p'));
+    await symlink(join(folder, 'q/s1.jsonl'), join(folder, MAIN));
+    const watch = new SessionWatch('s1', ground, letGo.signal);
+    const running = watch.run();
+    await sweepUntil(watch, async () => woken.includes('q/s1.jsonl'));
+    expect(woken).not.toContain(MAIN);
+
+    await rm(join(folder, MAIN));
+    await append(MAIN, 'two');
+
+    await sweepUntil(watch, async () => woken.includes(MAIN));
+    letGo.abort();
+    await running;
+    wakeUps.close();
+  });
+
   test('is woken for nothing any more when it was let go', async () => {
     const woken: string[] = [];
     const wakeUps = new WakeUps(folder, (owner) => woken.push(owner));
