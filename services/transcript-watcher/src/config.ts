@@ -21,7 +21,8 @@ export const USAGE = `transcript-watcher: publishes each new line of the transcr
                                                     idle time, say how many, and end
 Settings are environment variables:
   CLAUDE_DATA_DIR           the client's folder, with projects/ in it (~/.claude)
-  LOOM_WATCH_FROM           end or start: what of a session's files is published that are there at its first request (end)
+  LOOM_WATCH_FROM           end or start: where a session's files are read from that are there at its first request (end);
+                            a conversation that began less than 10 s before it is read from its start in any case
   LOOM_WATCH_IDLE_MS        after how long without a line or a request a session is let go, milliseconds (3600000)
   LOOM_WATCH_POLL_MS        looks at the files so often instead of asking the system to tell, for network mounts (unset)
   LOOM_WATCH_SESSIONS       the most sessions that this process holds at a time (1000)

@@ -133,7 +133,9 @@ export class Watcher {
   /** A session that Redis forgot goes on without waiting for its next request. */
   async #restore(session: string, watch: SessionWatch): Promise<void> {
     try {
-      if (await watch.restore()) await this.#queue.want(session, false);
+      if (!(await watch.restore())) return;
+      await this.#queue.want(session, false);
+      this.#log.info('Redis had lost a session, and was told of it', { session });
     } catch (error) {
       // Redis is away again, or refuses: the lease that is lost then tries again, or the next request does.
       this.#log.debug('a session was not restored', { session, error });

@@ -20,7 +20,7 @@ export interface LeasesOptions {
 }
 
 // A lock that nobody renews ends after 7 s, and the second of two sweeps, each at most 3 s late, gives its session to
-// another replica: a killed process' sessions are watched again after 13 s at the most.
+// another replica: a killed process' sessions are watched again after 13 s at the most, 14 s if that one pauses.
 const LOCK_MS = 7_000;
 const SWEEP_MS = 3_000;
 
@@ -39,7 +39,7 @@ const TAKEN_MS = 500;
 
 /**
  * Who watches which session: a BullMQ job each, active for as long as a process holds it. A lease passes on when its
- * holder stops (at once) or dies (within 13 s), and a session never fails for that, however often it happens.
+ * holder stops (at once) or dies (within 14 s), and a session never fails for that, however often it happens.
  *
  * Two holders at a time do no harm, they only read twice: publishing is a compare-and-set.
  *
