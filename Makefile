@@ -16,7 +16,7 @@ INSTALLED := node_modules/.loom-installed
 MANIFESTS := package.json .npmrc $(wildcard shared/package.json services/*/package.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check demo bench fuzz soak phoenix collector containers install uninstall redis
+.PHONY: help up down test users check demo bench fuzz soak phoenix collector containers install uninstall redis
 
 help: ## List the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || sed -n 's/^\([a-z]*\):.*## /make \1  /p' Makefile
@@ -29,6 +29,10 @@ down: $(INSTALLED) ## End what `make up` runs elsewhere or left behind
 
 test: $(INSTALLED) redis ## Run every test, on a real Redis; ARGS go to jest
 	@npm test --silent -- $(ARGS)
+
+users: $(INSTALLED) redis ## Run the tests of the whole stack with each service as its own user of Redis
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && node deploy/redis/acl.ts --folder "$$folder" && \
+	  LOOM_TEST_USERS=$$folder npm test --silent -- $(or $(ARGS),e2e)
 
 check: $(INSTALLED) ## Types, lint, format, unused code
 	@npm run check --silent

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -26,6 +26,14 @@ export interface RedisServer {
   close(): Promise<void>;
 }
 
+/** Where `make users` has the users of Loom's Redis; unset where services are nobody there, who may do everything. */
+const USERS = process.env['LOOM_TEST_USERS'];
+
+/** What a service finds in its environment to be its own user, where there are users. */
+export function userEnvironment(name: string): Record<string, string> {
+  return USERS ? { REDIS_USERNAME: name, REDIS_PASSWORD_FILE: join(USERS, name, 'password') } : {};
+}
+
 /**
  * Starts a redis-server on a free loopback port with its data in a temporary folder; resolves when PING is answered.
  *
@@ -40,12 +48,13 @@ export async function startRedis({ aof = false }: { aof?: boolean } = {}): Promi
   const port = await freePort();
   const clients = new Set<Redis>();
   let child: ChildProcess | undefined;
+  const acl = USERS ? ['--aclfile', await writeUsers(USERS, folder)] : [];
 
   const start = async () => {
     if (child) return;
     const durability = ['--save', '', '--appendonly', aof ? 'yes' : 'no', '--appendfsync', 'always'];
     const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder];
-    const started = spawn('redis-server', [...place, ...durability, '--daemonize', 'no'], { stdio: 'ignore' });
+    const started = spawn('redis-server', [...place, ...durability, ...acl, '--daemonize', 'no'], { stdio: 'ignore' });
     await once(started, 'spawn');
     child = started;
     started.once('exit', () => {
@@ -81,11 +90,29 @@ export async function startRedis({ aof = false }: { aof?: boolean } = {}): Promi
     freeze: () => void child?.kill('SIGSTOP'),
     thaw: () => void child?.kill('SIGCONT'),
     async close() {
+      const refusals = USERS && child && !child.signalCode ? await readRefusals(port) : [];
       for (const client of clients) client.disconnect();
       await end('SIGKILL');
       await rm(folder, { recursive: true, force: true });
+      if (refusals.length > 0) throw new Error(`expected Redis to refuse nothing, got ${refusals.join(', ')}`);
     },
   };
+}
+
+/** Loom's users, and beside them the test itself, without a name, who may do everything. */
+async function writeUsers(users: string, folder: string): Promise<string> {
+  const file = join(folder, 'users.acl');
+  const template = await readFile(join(users, 'redis/users.acl'), 'utf8');
+  await writeFile(file, template.replace(/^user default off$/m, 'user default on nopass ~* &* +@all'));
+  return file;
+}
+
+/** What Redis has refused since it started: command or key, and to whom. */
+async function readRefusals(port: number): Promise<string[]> {
+  const client = quietClient(port);
+  const log = (await client.call('ACL', 'LOG')) as unknown[][];
+  client.disconnect();
+  return log.map((entry) => `${entry[entry.indexOf('object') + 1]} to ${entry[entry.indexOf('username') + 1]}`);
 }
 
 async function answersPing(port: number): Promise<void> {

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { userEnvironment } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 
 const SERVICES = fileURLToPath(new URL('../../..', import.meta.url));
@@ -26,7 +27,7 @@ export class ServiceProcess {
     const upBefore = this.#count('listening') + this.#count('started');
     const child = spawn(process.execPath, ['--import', '@loom/shared/instrument.ts', 'src/main.ts'], {
       cwd: `${SERVICES}${this.name}`,
-      env: { PATH: process.env['PATH'], ...environment },
+      env: { PATH: process.env['PATH'], ...userEnvironment(this.name), ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
