@@ -190,6 +190,53 @@ describe('a request', () => {
     },
   );
 
+  test('goes to the upstream with its key, whatever other host or path it speaks of', async () => {
+    const elsewhere = await startRawUpstream();
+    const { host } = new URL(elsewhere.url);
+    const spoken = [
+      ...[
+        'x-forwarded-host',
+        host,
+        'x-forwarded-proto',
+        'https',
+        'x-forwarded-for',
+        '127.0.0.1',
+        'forwarded',
+        `host=${host}`,
+      ],
+      ...['x-host', host, 'x-original-url', '/admin', 'x-rewrite-url', '/admin', 'x-http-method-override', 'DELETE'],
+    ];
+    const lines = spoken.map((word, at) => (at % 2 ? `${word}\r\n` : `${word}: `)).join('');
+
+    await talk(
+      harness.gateway.url,
+      `GET //${host}/v1 HTTP/1.1\r\nhost: ${host}\r\nx-api-key: k\r\n${lines}connection: close\r\n\r\n`,
+    );
+    await elsewhere.close();
+
+    const [{ target, headers } = { target: '', headers: [] }] = upstream.requests;
+    expect([target, elsewhere.requests]).toEqual([`//${host}/v1`, []]);
+    expect(headers.slice(0, -2).filter((word) => word !== 'host')).toEqual([
+      'x-api-key',
+      'k',
+      ...spoken,
+      new URL(upstream.url).host,
+    ]);
+  });
+
+  test.each(['authorization', 'x-api-key', 'cookie', 'anthropic-version'])(
+    'has no %s upstream where `connection` says that it was for the gateway alone',
+    async (name) => {
+      const { answers } = await attack(
+        `GET /v1/models HTTP/1.1\r\nhost: a\r\n${name}: k\r\nx-kept: k\r\nconnection: x-none, ${name.toUpperCase()}\r\n\r\n`,
+      );
+
+      const { headers } = upstream.requests.find(({ target }) => target === '/v1/models') ?? { headers: [] };
+      expect(answers).toEqual(['200', '200']);
+      expect([headers.includes('x-kept'), headers.includes(name)]).toEqual([true, false]);
+    },
+  );
+
   test('is answered before what stands behind it is refused, also in the middle of a stream', async () => {
     const rest = Promise.withResolvers<void>();
     upstream.respond = async (socket) => {
