@@ -88,6 +88,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   const keeper = new StreamKeeper({ streams, publisher, log, gateway });
   const server = await listen(app, 'LOOM_PORT', config.LOOM_HOST, config.LOOM_PORT);
   const adminServer = await listen(admin, 'LOOM_ADMIN_PORT', config.LOOM_ADMIN_HOST, config.LOOM_ADMIN_PORT);
+  server.on('drop', () => metrics.connectionsDropped.add(1));
   const sockets = socketsOf(server);
   log.info('listening', { host: config.LOOM_HOST, port: portOf(server), adminPort: portOf(adminServer), gateway });
 

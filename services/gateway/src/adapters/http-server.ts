@@ -8,13 +8,13 @@ export interface HttpServerOptions {
   headMs?: number;
   /** How often that is looked at, milliseconds. Default: 30,000. */
   checkMs?: number;
+  /** How many connections there may be at once. Default: 4,096. */
+  maxConnections?: number;
 }
 
 /** Longer than any client keeps a connection idle, or it would meet a socket that is just being closed. */
 const CLIENT_KEEP_ALIVE_MS = 75_000;
 const MAX_HEADER_BYTES = 65_536;
-/** Each costs some 20 KB; who needs more has something else in mind. */
-const MAX_CONNECTIONS = 4_096;
 
 /**
  * An HTTP server for clients that may mean no good: `app` gets only requests that every reader would take for the same
@@ -32,7 +32,8 @@ export function createHttpServer(app: RequestListener, options: HttpServerOption
     // Refused below, in the shape of the API.
     requireHostHeader: false,
   });
-  server.maxConnections = MAX_CONNECTIONS;
+  // Each costs some 20 KB; who needs more has something else in mind.
+  server.maxConnections = options.maxConnections ?? 4_096;
   // Older Nodes drop headers beyond a number in silence; here they are refused.
   server.maxHeadersCount = 0;
 

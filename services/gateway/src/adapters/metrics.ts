@@ -32,6 +32,9 @@ export function openMetrics() {
     pageRequests: meter.createCounter('loom.requests.of_pages', {
       description: 'Messages requests of web pages (with an origin), forwarded without a look',
     }),
+    connectionsDropped: meter.createCounter('loom.connections.dropped', {
+      description: 'Connections that were one too many',
+    }),
     bytesHeld: meter.createUpDownCounter('loom.bodies.held', {
       unit: 'By',
       description: 'Bodies of Messages requests in memory',

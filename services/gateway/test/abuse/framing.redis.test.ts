@@ -231,7 +231,9 @@ describe('a request', () => {
         `GET /v1/models HTTP/1.1\r\nhost: a\r\n${name}: k\r\nx-kept: k\r\nconnection: x-none, ${name.toUpperCase()}\r\n\r\n`,
       );
 
-      const { headers } = upstream.requests.find(({ target }) => target === '/v1/models') ?? { headers: [] };
+      const { headers } = upstream.requests.find(({ target }) => target === '/v1/models') ?? {
+        headers: [] as string[],
+      };
       expect(answers).toEqual(['200', '200']);
       expect([headers.includes('x-kept'), headers.includes(name)]).toEqual([true, false]);
     },

@@ -78,3 +78,16 @@ test('a body that comes byte by byte may take longer than a head', async () => {
   expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 OK[\s\S]*123456789$/);
   socket.destroy();
 });
+
+test('a connection that is one too many is closed, and those that are there go on', async () => {
+  const port = await start({ maxConnections: 1 });
+  const first = connect(port, '127.0.0.1');
+  await once(first, 'connect');
+
+  const second = await answerTo(port, HEAD).catch(({ code }) => code);
+  first.write(`${HEAD}123456789`);
+
+  expect(['', 'ECONNRESET']).toContain(second);
+  expect(String((await once(first, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 OK/);
+  first.destroy();
+});
