@@ -11,7 +11,7 @@ import {
   type Message,
   newBlock,
 } from './body-tree.ts';
-import { moveCacheControl } from './cache-control.ts';
+import { moveCacheControls } from './cache-control.ts';
 import { findTarget, Refused, type Target } from './edit-target.ts';
 import { effectiveText } from './human-text.ts';
 import { encodeToken } from './json-text.ts';
@@ -79,7 +79,10 @@ class Plan {
   readonly #messages: Message[];
   readonly #lists = new Map<BlockList, Block[]>();
   readonly #texts = new Map<Block, string>();
-  readonly #inserted = new Set<Block>();
+  readonly #inserted = new Map<Block, BlockList>();
+  readonly #removed: { list: BlockList; block: Block }[] = [];
+  /** How often each of the client's texts stands in a list. */
+  readonly #clientTexts = new Map<BlockList, Map<string, number>>();
   readonly #durablyReplaced = new Set<Block>();
   readonly #commits: (() => void)[] = [];
   /** How long the texts of changed blocks were, and will be; bytes. */
@@ -99,6 +102,7 @@ class Plan {
 
   commit(): void {
     for (const commit of this.#commits) commit();
+    moveCacheControls(this.#tree, this.#removed);
   }
 
   add(edit: Edit): void {
@@ -191,10 +195,12 @@ class Plan {
     const block = newBlock(list.end, list.end, 'text');
     block.bytes = Buffer.from(JSON.stringify({ type: 'text', text }));
     if (durable) {
-      const behind = [...new Set([...list.blocks, ...blocks])].filter(({ bytes }) => bytes).length;
+      const isOwn = (one: BlockList) => one === list;
+      const behind =
+        list.blocks.filter(({ bytes }) => bytes).length + [...this.#inserted.values()].filter(isOwn).length;
       this.#keep({ message }, { kind: 'append', json: block.bytes.toString(), ...(behind > 0 && { behind }) });
     }
-    this.#inserted.add(block);
+    this.#inserted.set(block, list);
     this.#measure(block, '', text);
     blocks.splice(place, 0, block);
     this.#commits.push(() => {
@@ -211,20 +217,36 @@ class Plan {
       throw new Refused('the only block of a list cannot be removed');
     blocks.splice(blocks.indexOf(block), 1);
     this.#measure(block, this.#textOf(block), '');
+    this.#removed.push({ list: target.list, block });
     this.#commits.push(() => {
       block.removed = true;
-      moveCacheControl(this.#tree, target.list, block);
     });
   }
 
   /** The client's text of a block, if no other block of its message has the same and this answer left it alone so far. */
   #onlyText({ list, index }: Target, block: Block): string {
     if (this.#texts.has(block)) throw new Refused(`block ${index} is replaced durably, once`);
-    const clientText = (one: Block) => effectiveText(this.#tree, { ...one, newText: undefined });
-    const text = clientText(block) as string;
-    if (keptBlocks(list).filter((one) => !one.bytes && clientText(one) === text).length > 1)
+    const text = this.#clientText(block) as string;
+    if ((this.#clientTextsOf(list).get(text) ?? 0) > 1)
       throw new Refused(`a durable edit needs a text that stands once in its message, unlike block ${index}`);
     return text;
+  }
+
+  #clientText(block: Block): string | undefined {
+    return effectiveText(this.#tree, { ...block, newText: undefined });
+  }
+
+  #clientTextsOf(list: BlockList): Map<string, number> {
+    let counts = this.#clientTexts.get(list);
+    if (!counts) {
+      counts = new Map();
+      for (const block of keptBlocks(list)) {
+        const text = block.bytes ? undefined : this.#clientText(block);
+        if (text !== undefined) counts.set(text, (counts.get(text) ?? 0) + 1);
+      }
+      this.#clientTexts.set(list, counts);
+    }
+    return counts;
   }
 
   #checkDurable(edit: Edit, { message, index, isText }: Target): void {

@@ -1,6 +1,15 @@
 import { isAttribution } from './attribution.ts';
 import type { Block, BlockList, BodyTree, Message } from './body-tree.ts';
 
+/** The API refuses a request with more than four; each costs a walk through the conversation. */
+const MAX_MOVED_MARKERS = 100;
+
+/** Saves the `cache_control` of several blocks, all of which are marked as removed; see `moveCacheControl`. */
+export function moveCacheControls(tree: BodyTree, removed: readonly { list: BlockList; block: Block }[]): void {
+  const marked = removed.filter(({ block }) => block.cacheControl ?? block.movedCacheControl);
+  for (const { list, block } of marked.slice(0, MAX_MOVED_MARKERS)) moveCacheControl(tree, list, block);
+}
+
 /**
  * Saves the `cache_control` of a removed block: it moves to the nearest block before it that may carry one, or, where
  * there is none, to the nearest behind it. Assistant messages and the attribution block are nobody's to touch, and a

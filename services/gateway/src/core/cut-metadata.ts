@@ -1,6 +1,6 @@
 import { CANARY, type Metadata } from '@loom/shared/metadata.ts';
 import { type Block, type BlockList, type BodyTree, keptBlocks, type Message, type Span } from './body-tree.ts';
-import { moveCacheControl } from './cache-control.ts';
+import { moveCacheControls } from './cache-control.ts';
 import { type AcceptMetadata, findHookPieces, findQuotedPieces, type HookPieces, withoutCuts } from './hook-pieces.ts';
 import { decodeToken, encodeToken, textOffsets } from './json-text.ts';
 import { isBackgroundCall } from './request-class.ts';
@@ -16,9 +16,6 @@ export interface CutResult {
 
 /** A prompt that is at least this long may have been shortened by the hook; by then no two texts are alike. Characters. */
 const SHORTENED_LENGTH = 1_000;
-
-/** The API refuses a request with more than four; each costs a walk through the conversation. */
-const MAX_MOVED_MARKERS = 100;
 
 interface Hit {
   block: Block;
@@ -58,8 +55,7 @@ export function cutMetadata(tree: BodyTree, accept: AcceptMetadata): CutResult {
     message.removed = keptBlocks(message.content as BlockList).length === 0;
   }
   keepOpening(tree);
-  const marked = removed.filter(({ block }) => block.cacheControl).slice(0, MAX_MOVED_MARKERS);
-  for (const { list, block } of marked) moveCacheControl(tree, list, block);
+  moveCacheControls(tree, removed);
   return result;
 }
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Sha256 } from './anchor.ts';
-import { type BodyTree, keptBlocks, type Message, newBlock } from './body-tree.ts';
+import { type Block, type BodyTree, keptBlocks, type Message, newBlock } from './body-tree.ts';
 import { effectiveText } from './human-text.ts';
 
 /** JSON that is spliced into a body as it is; a damaged record must not damage requests. */
@@ -42,16 +42,17 @@ export function replayLedger(
 ): ReplayResult {
   const result = { replayed: 0, missed: 0 };
   for (const [message, anchor] of anchors) {
+    const texts = new ClientTexts(tree, message, sha256);
     for (const head of merged.get(message) ?? []) {
       for (const { rewriter, edits } of entriesAt(head)) {
         const appended = edits.filter(({ kind }) => kind === 'append');
-        for (const edit of appended) if (replayEdit(tree, message, edit, rewriter, sha256)) result.replayed++;
+        for (const edit of appended) if (replayEdit(message, edit, rewriter, texts)) result.replayed++;
       }
     }
     const entries = entriesAt(anchor).toSorted((a, b) => a.order - b.order || (a.rewriter < b.rewriter ? -1 : 1));
     const edits = entries.flatMap((entry) => entry.edits.map((edit) => ({ rewriter: entry.rewriter, edit })));
     for (const { rewriter, edit } of edits.toSorted((a, b) => behind(a.edit) - behind(b.edit))) {
-      if (replayEdit(tree, message, edit, rewriter, sha256)) result.replayed++;
+      if (replayEdit(message, edit, rewriter, texts)) result.replayed++;
       else result.missed++;
     }
   }
@@ -62,7 +63,40 @@ function behind(edit: DurableEdit): number {
   return edit.kind === 'append' ? (edit.behind ?? 0) : 0;
 }
 
-function replayEdit(tree: BodyTree, message: Message, edit: DurableEdit, rewriter: string, sha256: Sha256): boolean {
+/** The blocks of a message by the hash of the client's text in them; hashed once, and not before somebody asks. */
+class ClientTexts {
+  readonly #tree: BodyTree;
+  readonly #message: Message;
+  readonly #sha256: Sha256;
+  #blocks: Map<string, Block[]> | undefined;
+
+  constructor(tree: BodyTree, message: Message, sha256: Sha256) {
+    this.#tree = tree;
+    this.#message = message;
+    this.#sha256 = sha256;
+  }
+
+  /** The first block with this text that nobody has written yet. */
+  find(hash: string): Block | undefined {
+    this.#blocks ??= this.#hashed();
+    return this.#blocks.get(hash)?.find(({ writtenBy }) => !writtenBy);
+  }
+
+  #hashed(): Map<string, Block[]> {
+    const blocks = new Map<string, Block[]>();
+    for (const block of this.#message.content ? keptBlocks(this.#message.content) : []) {
+      const text = block.writtenBy ? undefined : effectiveText(this.#tree, block);
+      if (text === undefined) continue;
+      const hash = this.#sha256(text);
+      const same = blocks.get(hash);
+      if (same) same.push(block);
+      else blocks.set(hash, [block]);
+    }
+    return blocks;
+  }
+}
+
+function replayEdit(message: Message, edit: DurableEdit, rewriter: string, texts: ClientTexts): boolean {
   if (!message.content) return false;
   if (edit.kind === 'append') {
     const block = newBlock(message.content.end, message.content.end, 'text');
@@ -71,10 +105,7 @@ function replayEdit(tree: BodyTree, message: Message, edit: DurableEdit, rewrite
     message.content.blocks.push(block);
     return true;
   }
-  const block = keptBlocks(message.content).find((candidate) => {
-    const text = candidate.writtenBy ? undefined : effectiveText(tree, candidate);
-    return text !== undefined && sha256(text) === edit.of;
-  });
+  const block = texts.find(edit.of);
   if (!block) return false;
   block.newText = Buffer.from(edit.json);
   block.writtenBy = rewriter;

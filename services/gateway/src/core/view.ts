@@ -1,5 +1,5 @@
 import type { RequestView } from '@loom/shared/event.ts';
-import type { BodyTree, Message } from './body-tree.ts';
+import type { Block, BodyTree, Message } from './body-tree.ts';
 import { type BlockList, keptBlocks, keptMessages } from './body-tree.ts';
 import { effectiveText } from './human-text.ts';
 import type { Question } from './match-wants.ts';
@@ -31,14 +31,24 @@ export function viewFor(tree: BodyTree, questions: Question[], anchors: Map<Mess
 }
 
 function matchedTexts(tree: BodyTree, questions: Question[], anchors: Map<Message, string>): RequestView['matched'] {
-  const messages = keptMessages(tree);
+  const places = new Map(keptMessages(tree).map((message, index) => [message, index]));
+  const numbers = new Map<BlockList, Map<Block, number>>();
+  /** The number of a block in its list, as pointers count: each list is counted once. */
+  const numberOf = (list: BlockList, block: Block) => {
+    let inList = numbers.get(list);
+    if (!inList) {
+      inList = new Map(keptBlocks(list).map((one, index) => [one, index]));
+      numbers.set(list, inList);
+    }
+    return inList.get(block);
+  };
   const matches = questions.flatMap((question) => (question.rewriter.view.includes('matched') ? question.matches : []));
   return matches.flatMap(({ label, block, message }) => {
     const list = message ? message.content : tree.system;
     const text = effectiveText(tree, block);
     if (!list || text === undefined || text.length > MAX_TEXT_LENGTH) return [];
-    const parent = message ? `/messages/${messages.indexOf(message)}/content` : '/system';
-    const pointer = `${parent}/${keptBlocks(list).indexOf(block)}/text`;
+    const parent = message ? `/messages/${places.get(message)}/content` : '/system';
+    const pointer = `${parent}/${numberOf(list, block)}/text`;
     return [{ label, pointer, role: message?.role ?? 'system', ...(message && anchorOf(message, anchors)), text }];
   });
 }

@@ -60,4 +60,15 @@ describe('applyEdits, with several rewriters', () => {
       ),
     ).toEqual([[undefined], [1, 2]]);
   });
+
+  // With a look at all of them for each, it would take a minute.
+  test('is done with very many edits of very many texts', () => {
+    const texts = Array.from({ length: 10_000 }, (_, index) => text(`text ${index}`));
+    const durable = Array.from({ length: 1_000 }, (_, index) => replace(`${at(index)}/text`, 'B', true));
+    const added = Array.from({ length: 1_000 }, () => add(at('-'), 'C', true));
+
+    const { results } = edited({ messages: [user(...texts)] }, durable, added);
+
+    expect(results.map((result) => result.applied && result.durable.length)).toEqual([1_000, 1_000]);
+  });
 });

@@ -125,4 +125,12 @@ describe('replayLedger, of a message that the client merged out of several', () 
     expect(result).toEqual({ replayed: 2, missed: 0 });
     expect(rendered(tree).messages).toEqual([user(text('one'), text('two'), text('behind one'), text('behind both'))]);
   });
+
+  // With a look at all of them for each, it would take a minute.
+  test('is done with very many edits of very many texts', () => {
+    const texts = Array.from({ length: 10_000 }, (_, index) => text(`text ${index}`));
+    const edits = Array.from({ length: 2_000 }, (_, index) => replaceOf(`text ${9_999 - index}`, 'B'));
+
+    expect(replay([user(...texts)], { 0: [entry('a', 1, ...edits)] }).result).toEqual({ replayed: 2_000, missed: 0 });
+  });
 });

@@ -119,4 +119,13 @@ describe('viewFor', () => {
     expect(shown(human)).toEqual([text('look at this'), { type: 'text' }]);
     expect(shown(wanting('any', 'last'))).toEqual([text('look at this'), text(long)]);
   });
+
+  // With a look at all of them for each, it would take a minute.
+  test('is done with very many texts of one message', () => {
+    const texts = Array.from({ length: 16_000 }, () => text(LITERAL));
+
+    expect(view({ messages: [user(...texts)] }, wanting('any', 'matched')).matched?.at(-1)?.pointer).toBe(
+      '/messages/0/content/15999/text',
+    );
+  });
 });
