@@ -16,7 +16,7 @@ INSTALLED := node_modules/.loom-installed
 MANIFESTS := package.json .npmrc $(wildcard shared/package.json services/*/package.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test users check demo bench fuzz soak phoenix collector containers install uninstall redis
+.PHONY: help up down test users check demo bench faults fuzz soak phoenix collector containers install uninstall redis
 
 help: ## List the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || sed -n 's/^\([a-z]*\):.*## /make \1  /p' Makefile
@@ -43,6 +43,9 @@ demo: $(INSTALLED) redis ## Show a canned conversation through the whole stack; 
 bench: $(INSTALLED) redis ## Measure what Loom adds to a request, and how fast it reads transcripts
 	@node deploy/bench/main.ts $(ARGS)
 	@node deploy/bench/transcripts.ts $(ARGS)
+
+faults: $(INSTALLED) redis ## Let every fault happen under load; say what the client noticed and what was lost
+	@exec node deploy/faults/main.ts $(ARGS)
 
 fuzz: $(INSTALLED) redis ## Hold every law of the tests to random cases for MINUTES (5); ARGS: --seed, words of a file's path
 	@exec node deploy/fuzz/main.ts --minutes '$(or $(MINUTES),5)' $(ARGS)

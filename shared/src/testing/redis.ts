@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -22,6 +22,8 @@ export interface RedisServer {
   /** SIGSTOP: connections stay open, nothing is answered. */
   freeze(): void;
   thaw(): void;
+  /** SIGKILL and again, with nothing of what it had. */
+  empty(): Promise<void>;
   /** Ends the server and its clients and removes the data folder. */
   close(): Promise<void>;
 }
@@ -89,6 +91,12 @@ export async function startRedis({ aof = false }: { aof?: boolean } = {}): Promi
     start,
     freeze: () => void child?.kill('SIGSTOP'),
     thaw: () => void child?.kill('SIGCONT'),
+    async empty() {
+      await end('SIGKILL');
+      await rm(folder, { recursive: true, force: true });
+      await mkdir(folder);
+      await start();
+    },
     async close() {
       const refusals = USERS && child && !child.signalCode ? await readRefusals(port) : [];
       for (const client of clients) client.disconnect();

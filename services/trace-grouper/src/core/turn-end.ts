@@ -45,6 +45,8 @@ const LOOK_MS = 10_000;
 /** What a killed replica was given comes again within 8 s; what is missing after this time is lost. */
 const MAX_PARTIAL_MS = 15_000;
 const PARTIAL_LOOK_MS = 1_000;
+/** A client that lost its connection, and was not stopped, has asked again by then: the SDK waits for up to 8 s. */
+const RECONNECT_MS = 10_000;
 
 /**
  * Says whether a turn has ended.
@@ -59,7 +61,7 @@ const PARTIAL_LOOK_MS = 1_000;
  */
 export function judge(turn: Turn, standing: Standing, limits: TurnLimits): Verdict {
   const { quietMs, isSuperseded, isPresent, isPartial } = standing;
-  const { graceMs, retryMs, idleMs, toolIdleMs } = limits;
+  const { graceMs, idleMs, toolIdleMs } = limits;
   const newest = turn.calls.findLast((call) => call.class === 'main');
   const outcome = newest && outcomeOf(newest);
   const isOpen = turn.calls.some((call) => isWorking(call.class) && isUnderWay(call, isPresent));
@@ -77,7 +79,13 @@ export function judge(turn: Turn, standing: Standing, limits: TurnLimits): Verdi
   if (isSuperseded) return { ended: outcome ?? 'interrupted' };
   if (wasStopped(turn, newest)) return after(graceMs, isAnswered ? outcome : 'interrupted');
   if (outcome === undefined) return goingOn;
-  return after(outcome === 'error' ? retryMs : graceMs, outcome);
+  return after(waitOf(outcome, limits), outcome);
+}
+
+/** What broke off comes again, if it does: the client's network may be to blame as well as the user. */
+function waitOf(outcome: string, { graceMs, retryMs }: TurnLimits): number {
+  if (outcome === 'error') return retryMs;
+  return outcome === 'interrupted' ? Math.max(graceMs, Math.min(retryMs, RECONNECT_MS)) : graceMs;
 }
 
 /**

@@ -51,8 +51,8 @@ describe('judge', () => {
     ['a failure', turnOf(asks, overloaded), 2_000, { openMs: 58_000 }],
     ['a failure that nobody retried', turnOf(asks, overloaded), 60_000, { ended: 'error' }],
     ['a failure that was retried', turnOf(overloaded, exchange('r3', { at: 9_000 })), 2_000, { ended: 'end_turn' }],
-    ['a client that left, in the grace', turnOf(asks, left), 100, { openMs: 1_900 }],
-    ['a client that left', turnOf(asks, left), 2_000, { ended: 'interrupted' }],
+    ['a client that left, and may come back', turnOf(asks, left), 2_000, { openMs: 8_000 }],
+    ['a client that left, and did not come back', turnOf(asks, left), 10_000, { ended: 'interrupted' }],
     [
       'a Stop hook that let it go on',
       turnOf(answers, exchange('r3', { at: 8_000, stopReason: 'tool_use' })),
@@ -105,7 +105,7 @@ describe('judge', () => {
     [
       'a subagent at work whose client left',
       turnOf(exchange('a1-1', { ...agent, stopReason: 'tool_use' }), left),
-      2_000,
+      10_000,
       { ended: 'interrupted' },
     ],
     ['subagents alone', turnOf(exchange('a1-1', agent)), 2_000, { openMs: 598_000 }],
