@@ -1,3 +1,4 @@
+import { compareIds } from '@loom/shared/entry-id.ts';
 import { type DataOf, decodeEvent, type LoomEvent } from '@loom/shared/event.ts';
 import { costOf, exact, type Prices } from '../../services/trace-grouper/src/core/prices.ts';
 import { tokensOf } from '../../services/trace-grouper/src/core/tokens.ts';
@@ -14,6 +15,8 @@ export interface Sums {
 }
 
 type Ended = LoomEvent<'turn.ended'>;
+/** The end of an exchange, and the entry that told of it first. */
+type End = DataOf<'response.completed' | 'response.failed'> & { entry: string };
 
 /**
  * What was published, entry by entry, as any reader of the streams sees it, against what clients saw. It reads along, so
@@ -22,11 +25,11 @@ type Ended = LoomEvent<'turn.ended'>;
 export class Ledger {
   readonly #prices: Prices;
   /** By the API's request id: the events that say that it was answered, each once. */
-  readonly #answers = new Map<string, Map<string, DataOf<'response.completed' | 'response.failed'>>>();
+  readonly #answers = new Map<string, Map<string, End>>();
   /** By type and request. */
   readonly #told = new Map<string, Set<string>>();
   readonly #requestsOf = new Map<string, Set<string>>();
-  readonly #ended = new Map<string, Map<string, Ended>>();
+  readonly #ended = new Map<string, Map<string, Ended & { entry: string }>>();
   /** How many entries say that this line was written. */
   readonly #lines = new Map<string, number>();
   readonly #alerts: LoomEvent[] = [];
@@ -37,7 +40,7 @@ export class Ledger {
   }
 
   /** Takes an entry of any stream. */
-  take(stream: string, fields: string[]): void {
+  take(stream: string, entry: string, fields: string[]): void {
     if (stream === 'dead-letters') {
       this.deadLetters += 1;
       return;
@@ -61,13 +64,15 @@ export class Ledger {
       case 'response.failed': {
         const { upstreamRequestId, trace, requestId } = event.data;
         if (trace) setOf(this.#requestsOf, `${trace.traceId}-${trace.rootSpanId}`).add(requestId);
-        const answers = this.#answers.get(upstreamRequestId ?? requestId) ?? new Map();
-        this.#answers.set(upstreamRequestId ?? requestId, answers.set(event.id, event.data));
+        const answers = this.#answers.get(upstreamRequestId ?? requestId) ?? new Map<string, End>();
+        this.#answers.set(upstreamRequestId ?? requestId, answers);
+        if (!answers.has(event.id)) answers.set(event.id, { ...event.data, entry });
         break;
       }
       case 'turn.ended': {
-        const ended = this.#ended.get(event.data.turn) ?? new Map<string, Ended>();
-        this.#ended.set(event.data.turn, ended.set(event.id, event));
+        const ended = this.#ended.get(event.data.turn) ?? new Map<string, Ended & { entry: string }>();
+        this.#ended.set(event.data.turn, ended);
+        if (!ended.has(event.id)) ended.set(event.id, { ...event, entry });
         break;
       }
       case 'transcript.line':
@@ -125,11 +130,12 @@ export class Ledger {
     return turns.flatMap((turn) => {
       const ended = [...(this.#ended.get(turn.key)?.values() ?? [])];
       if (ended.length !== 1) return [`${turn.key}: ended ${ended.length} times`];
-      const [{ data }] = ended as [Ended];
+      const [end] = ended as [Ended & { entry: string }];
+      const { data } = end;
       const expected = reference.get(turn.shape);
-      const got = this.#sumsOf(turn, data);
+      const got = this.#sumsOf(turn, end);
       const said = [data.answer === turn.text ? [] : [`${turn.key}: the answer is ${JSON.stringify(data.answer)}`]];
-      const told = this.#requestsOf.get(turn.key)?.size ?? 0;
+      const told = (this.#requestsOf.get(turn.key)?.size ?? 0) - this.#endsOf(turn.key, end.entry).late.length;
       if (data.calls.main !== told) said.push([`${turn.key}: ${data.calls.main} calls of ${told}`]);
       if (JSON.stringify(got) !== JSON.stringify(expected))
         said.push([`${turn.key}: ${JSON.stringify(got)}, undisturbed ${JSON.stringify(expected)}`]);
@@ -150,29 +156,40 @@ export class Ledger {
       turns.map((turn) => {
         const [ended] = this.#ended.get(turn.key)?.values() ?? [];
         if (!ended) throw new Error(`expected the end of the turn ${turn.key}, got none`);
-        return [turn.shape, this.#sumsOf(turn, ended.data)];
+        return [turn.shape, this.#sumsOf(turn, ended)];
       }),
     );
   }
 
   /**
    * What `turn.ended` says, without what the API has billed besides: answers, or pieces of them, that no client got whole
-   * and therefore asked for again.
+   * and therefore asked for again. Where that came only after the turn had ended, the first answer stands for it.
    */
-  #sumsOf({ key, answers }: SeenTurn, { tokens, costUsd }: DataOf<'turn.ended'>): Sums {
+  #sumsOf({ key, answers }: SeenTurn, { entry, data: { tokens, costUsd } }: Ended & { entry: string }): Sums {
     const { total: _, ...counted } = tokens;
     const sums: Sums = { calls: answers.length, ...pick(counted), costUsd: costUsd ?? Number.NaN };
-    const whole = new Set(answers);
-    for (const [answer, ends] of this.#answers) {
-      if (whole.has(answer)) continue;
-      for (const { trace, usage, model } of ends.values()) {
-        if (!usage || !trace || `${trace.traceId}-${trace.rootSpanId}` !== key) continue;
-        const billed = pick(tokensOf(usage));
-        for (const name of Object.keys(billed) as (keyof typeof billed)[]) sums[name] -= billed[name];
-        sums.costUsd = exact(sums.costUsd - (costOf(usage, model, this.#prices)?.total ?? 0));
-      }
+    const whole = new Set<string | null>(answers);
+    const { inTurn, late } = this.#endsOf(key, entry);
+    const besides = inTurn.filter(({ upstreamRequestId }) => !whole.has(upstreamRequestId));
+    for (const { usage } of late.filter(({ upstreamRequestId }) => whole.has(upstreamRequestId))) {
+      const same = besides.findIndex((other) => JSON.stringify(other.usage) === JSON.stringify(usage));
+      if (same >= 0) besides.splice(same, 1);
+    }
+    for (const { usage, model } of besides) {
+      if (!usage) continue;
+      const billed = pick(tokensOf(usage));
+      for (const name of Object.keys(billed) as (keyof typeof billed)[]) sums[name] -= billed[name];
+      sums.costUsd = exact(sums.costUsd - (costOf(usage, model, this.#prices)?.total ?? 0));
     }
     return sums;
+  }
+
+  /** The exchanges of a turn that were told of before its end was, and those that are told of by themselves. */
+  #endsOf(key: string, entry: string): { inTurn: End[]; late: End[] } {
+    const ends = [...this.#answers.values()].flatMap((each) => [...each.values()]);
+    const ofTurn = ends.filter(({ trace }) => trace && `${trace.traceId}-${trace.rootSpanId}` === key);
+    const isBefore = (end: End) => compareIds(end.entry, entry) < 0;
+    return { inTurn: ofTurn.filter(isBefore), late: ofTurn.filter((end) => !isBefore(end)) };
   }
 }
 

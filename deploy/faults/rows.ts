@@ -240,11 +240,7 @@ function busRows(): Row[] {
         const entry = (version: string, type: string, data: string) => [
           ...['specversion', version, 'type', type, ...envelope, 'datacontenttype', 'application/json', 'data', data],
         ];
-        const poison = [
-          ['no', 'event'],
-          entry('1.0', 'response.failed', '{'),
-          entry('2.0', 'response.failed', '{}'),
-        ];
+        const poison = [['no', 'event'], entry('1.0', 'response.failed', '{'), entry('2.0', 'response.failed', '{}')];
         const outcome = await under(world, async () => {
           for (const fields of [...poison, entry('1.0', 'tea.served', '{}')])
             await world.client.xadd('loom:responses', '*', ...fields);

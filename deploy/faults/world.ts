@@ -77,7 +77,7 @@ export class World {
       LOOM_UPSTREAM_URL: `http://127.0.0.1:${networks.upstream.port}`,
       ...{ LOOM_PORT: String(ports.LOOM_PORT), LOOM_ADMIN_PORT: String(ports.LOOM_ADMIN_PORT) },
       ...{ LOOM_SPOOL_DIR: join(state, 'spool'), CLAUDE_DATA_DIR: join(state, 'claude') },
-      ...{ LOOM_PROMPTS_DIR: join(import.meta.dirname, '../prompts'), LOOM_HUMAN: 'Sam', LOOM_TURN_GRACE_MS: '300' },
+      ...{ LOOM_PROMPTS_DIR: join(import.meta.dirname, '../prompts'), LOOM_HUMAN: 'Sam' },
     };
     const services = Object.fromEntries(
       NAMES.map((name) => [name, new ServiceProcess(name, async () => environment)]),
@@ -206,7 +206,7 @@ export class World {
       for (const [key, entries] of reply ?? []) {
         for (const [id, fields] of entries) {
           last.set(key, id);
-          this.ledger.take(key.slice('loom:'.length), fields);
+          this.ledger.take(key.slice('loom:'.length), id, fields);
         }
       }
     }

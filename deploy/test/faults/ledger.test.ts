@@ -55,10 +55,15 @@ function account(): Account {
   return seen;
 }
 
+/** One entry after the other. */
+function take(ledger: Ledger, events: LoomEvent[]): void {
+  for (const [at, each] of events.entries()) ledger.take('any', `${at}-0`, encodeEvent(each));
+}
+
 /** What the ledger misses of what the client saw, where this was published. */
 function losses(events: LoomEvent[]): number[] {
   const ledger = new Ledger(prices);
-  for (const each of events) ledger.take('any', encodeEvent(each));
+  take(ledger, events);
   const seen = account();
   return [ledger.missingEvents(seen), ledger.wrongTurns(seen, reference), ledger.missingLines(seen)].map(
     ({ length }) => length,
@@ -86,7 +91,7 @@ describe('the ledger of make faults', () => {
   });
 
   test.each([
-    ['an answer', completed('r1', 'req_1'), [1, 0, 0]],
+    ['an answer', completed('r1', 'req_1'), [1, 1, 0]],
     ["a turn's end", ended(), [0, 1, 0]],
     ['a line', line('u1'), [0, 0, 1]],
   ])('finds %s that was told of twice', (_, again, expected) => {
@@ -107,16 +112,24 @@ describe('the ledger of make faults', () => {
     const calls = { main: 2, subagent: 0, compaction: 0, retried: 0, failed: 0 };
     const tokens = { prompt: 260, completion: 10, cacheRead: 200, cacheWrite: 40, total: 270 };
     const ledger = new Ledger(prices);
-    for (const each of [...cut, ...whole().with(3, ended({ calls, tokens, costUsd: 0.001 + costOfOne() }))])
-      ledger.take('any', encodeEvent(each));
+    take(ledger, [...cut, ...whole().with(3, ended({ calls, tokens, costUsd: 0.001 + costOfOne() }))]);
 
     expect(ledger.wrongTurns(account(), reference)).toEqual([]);
   });
 });
 
+test('the ledger of make faults takes an answer that came again after the end of its turn for the first one', () => {
+  const first = [received('r0'), forwarded('r0'), completed('r0', 'req_0')];
+  const ledger = new Ledger(prices);
+  take(ledger, [...first, ended(), received('r1'), forwarded('r1'), completed('r1', 'req_1')]);
+
+  // Of the request itself nobody knows whether it came in time.
+  expect(ledger.wrongTurns(account(), reference)).toEqual([]);
+});
+
 /** Of the answer above, by the price table. */
 function costOfOne(): number {
   const ledger = new Ledger(prices);
-  for (const each of [completed('r0', 'req_0'), ...whole()]) ledger.take('any', encodeEvent(each));
+  take(ledger, [completed('r0', 'req_0'), ...whole()]);
   return sums.costUsd - (ledger.sums(account()).get('0/0') as Sums).costUsd;
 }
