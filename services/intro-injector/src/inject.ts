@@ -31,9 +31,9 @@ export interface Injector {
 export function createInjector(store: MemorableStore, layout: Layout, log: Logger): Injector {
   const counters = { hits: 0, misses: 0, failed: 0, released: 0 };
 
-  async function readList(session: string): Promise<string[]> {
+  async function take(list: Promise<string[]>, session: string): Promise<string[]> {
     try {
-      return await store.readList(session);
+      return await list;
     } catch (error) {
       // The list is another service's: a wrong type or a missing right there must not cost this request its hold.
       counters.failed += 1;
@@ -42,8 +42,8 @@ export function createInjector(store: MemorableStore, layout: Layout, log: Logge
     }
   }
 
-  async function compose(session: string, anchor: string): Promise<string | undefined> {
-    const { items, neutralised } = tidy(await readList(session));
+  async function compose(session: string, anchor: string, list: Promise<string[]>): Promise<string | undefined> {
+    const { items, neutralised } = tidy(await take(list, session));
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
       const { text, ...choice } = choose(items, await store.findInjected(session, items), layout);
       if (!text) {
@@ -79,7 +79,11 @@ export function createInjector(store: MemorableStore, layout: Layout, log: Logge
       const last = data.view?.last;
       if (!session || !last?.anchor || last.role !== 'user') return [];
 
-      const text = (await store.findText(session, last.anchor)) ?? (await compose(session, last.anchor));
+      // In one round trip: somebody waits, and most prompts are new.
+      const list = store.readList(session);
+      // Where it is not needed, its fault is nobody's.
+      list.catch(() => {});
+      const text = (await store.findText(session, last.anchor)) ?? (await compose(session, last.anchor, list));
       if (!text) return [];
       return [{ op: 'add', path: `${last.pointer}/content/-`, value: { type: 'text', text }, durable: true }];
     },
