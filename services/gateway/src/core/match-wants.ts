@@ -75,20 +75,10 @@ export function findLiteral(tree: BodyTree, { label, literal, where }: Extract<W
     return blocks.filter(holds).map((block) => ({ label, block, message: undefined }));
   }
   const newest = newestMessage(tree);
-  const messages = where === 'last' ? (newest ? [newest] : []) : messagesWith(tree, needle);
+  const messages = where === 'last' ? (newest ? [newest] : []) : tree.messages;
   return messages.filter(isEditable).flatMap((message) => {
     const blocks = message.content ? keptBlocks(message.content) : [];
     return blocks.filter(holds).map((block) => ({ label, block, message }));
-  });
-}
-
-/** Narrows a search of the whole conversation down by one pass over the bytes. */
-function messagesWith(tree: BodyTree, needle: Buffer): Message[] {
-  const bytes = tree.bytes as Buffer;
-  let hit = bytes.indexOf(needle, tree.messagesSpan.start);
-  return tree.messages.filter(({ start, end }) => {
-    if (hit >= 0 && hit < start) hit = bytes.indexOf(needle, start);
-    return hit >= 0 && hit < end;
   });
 }
 
