@@ -9,12 +9,30 @@ export interface BenchRequest {
 /** What the newest message is: typed by a person (the rewriters are asked) or a tool's result (nobody is). */
 export type Newest = 'typed' | 'tool-result';
 
+export interface RequestKind {
+  /** How long the body is to be; it is that long, give or take 100. */
+  bytes: number;
+  session: string;
+  newest: Newest;
+  /** The header that the upstream goes by. */
+  answer?: string;
+  /** Makes a typed prompt new, as each turn's is. */
+  repetition?: number;
+}
+
+/** Text as tools give it back: 7 % of it are backslashes once it stands in JSON. */
 const CODE = [
   'export function weave(threads: string[]) {',
   '\treturn threads.map((thread) => "→ " + thread);',
   '}',
   '',
 ].join('\n');
+const SYSTEM = [
+  { type: 'text', text: 'You are Claude Code, the official CLI.' },
+  { type: 'text', text: 'You help with weaving. '.repeat(20), cache_control: { type: 'ephemeral' } },
+  { type: 'text', text: '# On the loom\n\n- Say "→" where a thread goes.\n'.repeat(5) },
+];
+/** Of a body from 64 KB on; a smaller one has two of them. */
 const TOOLS = Array.from({ length: 20 }, (_, index) => ({
   name: `Tool${index}`,
   description: `Does thing number ${index}. `.repeat(20),
@@ -24,44 +42,40 @@ const TOOLS = Array.from({ length: 20 }, (_, index) => ({
     required: ['path'],
   },
 }));
+/** About so many bytes are a turn: one block of metadata in 40 KB. */
+const TURN_BYTES = 40_000;
 
 /**
- * Builds a conversation of about `bytes` bytes: turns of prompt, tool call and code-like result, each prompt with the
- * hook's metadata block before it (one block in about 40 KB).
- *
- * @param repetition makes a typed prompt new, as each turn's is
+ * Builds a conversation: turns of prompt, tool call and code-like result, each prompt with the hook's metadata block
+ * before it.
  */
-export function buildRequest(bytes: number, session: string, newest: Newest, repetition: number): BenchRequest {
-  const messages: unknown[] = [];
-  let size = 0;
-  for (let turn = 0; size < bytes - 40_000; turn++) {
-    const added = [
-      prompt(session, `part ${turn}`),
-      toolCall(turn),
-      toolResult(turn, 38_000),
-      text('assistant', 'Done.'),
-    ];
-    messages.push(...added);
-    size += 39_500;
-  }
-  const last = messages.length;
-  messages.push(prompt(session, newest === 'typed' ? `part ${last}, for the ${repetition}th time` : `part ${last}`));
-  if (newest === 'tool-result') messages.push(toolCall(last), toolResult(last, 100));
-  const body = Buffer.from(
+export function buildRequest(kind: RequestKind): BenchRequest {
+  const { bytes, session, answer = 'json' } = kind;
+  const turns = Math.max(1, Math.round(bytes / TURN_BYTES));
+  const empty = write(kind, turns, 0);
+  const body = write(kind, turns, Math.max(0, bytes - empty.length) / turns);
+  const identity = { 'x-api-key': 'bench', 'x-claude-code-session-id': session };
+  return { body, headers: { 'content-type': 'application/json', 'x-bench-answer': answer, ...identity } };
+}
+
+function write({ bytes, session, newest, repetition = 0 }: RequestKind, turns: number, resultBytes: number): Buffer {
+  const messages = Array.from({ length: turns }, (_, turn) => {
+    const isLast = turn === turns - 1;
+    const called = [prompt(session, `part ${turn}`), toolCall(turn), toolResult(turn, resultBytes)];
+    return isLast && newest === 'tool-result' ? called : [...called, text('assistant', 'Done.')];
+  }).flat();
+  if (newest === 'typed') messages.push(prompt(session, `part ${turns}, for the ${repetition}th time`));
+  return Buffer.from(
     JSON.stringify({
       model: 'claude-opus-5-5',
       messages,
-      system: [{ type: 'text', text: 'You are an agent. '.repeat(200), cache_control: { type: 'ephemeral' } }],
-      tools: TOOLS,
+      system: SYSTEM,
+      tools: bytes < 65_536 ? TOOLS.slice(0, 2) : TOOLS,
       metadata: { user_id: JSON.stringify({ device_id: 'd', account_uuid: '', session_id: session }) },
       max_tokens: 32_000,
-      stream: false,
+      stream: true,
     }),
   );
-  return {
-    body,
-    headers: { 'content-type': 'application/json', 'x-api-key': 'bench', 'x-claude-code-session-id': session },
-  };
 }
 
 function prompt(session: string, what: string): unknown {
@@ -92,9 +106,11 @@ function toolCall(turn: number): unknown {
   };
 }
 
+/** @param bytes as it stands in JSON, where what CODE escapes is longer */
 function toolResult(turn: number, bytes: number): unknown {
-  const content = CODE.repeat(Math.ceil(bytes / CODE.length));
-  return { role: 'user', content: [{ type: 'tool_result', tool_use_id: `toolu_${turn}`, content }] };
+  const escaped = Buffer.byteLength(JSON.stringify(CODE)) - 2;
+  const lines = CODE.repeat(Math.floor(bytes / escaped));
+  return { role: 'user', content: [{ type: 'tool_result', tool_use_id: `toolu_${turn}`, content: lines }] };
 }
 
 function text(role: string, words: string): unknown {

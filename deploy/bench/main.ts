@@ -1,168 +1,165 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import http from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { freePort } from '@loom/shared/testing/free-port.ts';
-import { startRedis } from '@loom/shared/testing/redis.ts';
-import { until } from '@loom/shared/testing/until.ts';
-import { type BenchRequest, buildRequest, type Newest } from './bodies.ts';
-import { median, timeToFirstByte } from './measure.ts';
-import { openTelemetryBench } from './telemetry.ts';
+import { execFileSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { measureFirstByte } from './first-byte.ts';
+import { judge } from './goals.ts';
+import { measureMemory } from './memory.ts';
+import { openRedisStates } from './redis-states.ts';
+import { tableOf, writeReport } from './report.ts';
+import { type Results, readResults, writeResults } from './results.ts';
+import { measureBeside, measureStreams } from './streams.ts';
+import { type Target, Targets } from './targets.ts';
+import { compareTelemetry } from './telemetry.ts';
+import { measureThroughput } from './throughput.ts';
 
-const HELP = `Measures what Loom adds to the first byte, against a bare express + http-proxy-middleware proxy in the same run.
+const PARTS = ['first-byte', 'throughput', 'streams', 'beside', 'memory', 'redis-states', 'telemetry', 'transcripts'];
+const HELP = `Measures Loom against a bare express + http-proxy-middleware proxy ("hpm") and one that parses, edits and stringifies
+each body ("reparse"), in turns within one run, and says which goals it meets.
 
-  make bench                 (or: node deploy/bench/main.ts [--rounds 9] [--requests 20])
+  make bench                           everything, about 12 minutes
+  make bench ARGS=--quick              the same with few rounds, about 3 minutes; writes nothing
+  make bench ARGS="--only first-byte"  one part of it, or several: first-byte,streams
 
-Both rewriters are live, every prompt of the body carries a metadata block, and everything is published to a Redis of
-its own. Three targets take turns in each round: direct, bare proxy, Loom. "Added" is the median over rounds of the
-target's median minus the direct one's; ratios are the figures to compare, milliseconds depend on the machine.
-Then what telemetry adds: two gateways alone, one of which exports its spans and logs, take turns in the same way.
+Parts: ${PARTS.join(', ')}.
+
+Loom has both rewriters live, metadata blocks in the body, events published to a Redis of its own and telemetry exported.
+The target has core 1 for itself; generator, upstream, Redis, rewriters and collector share core 0, so that neither steals
+from the other. Bodies are conversations like Claude Code's, 7 % backslashes. Ratios are the figures to compare,
+milliseconds depend on the machine. The figures are kept in deploy/bench/results.json, and the table and the chart are
+written from them: the chart to deploy/bench/first-byte.svg, both between their markers in README.md.
 `;
 
-const root = new URL('../../', import.meta.url).pathname;
 const say = (line: string) => process.stdout.write(`${line}\n`);
-const option = (name: string, standard: number) => {
-  const at = process.argv.indexOf(name);
-  return at < 0 ? standard : Number(process.argv[at + 1]);
-};
-
-if (process.argv.includes('--help')) {
+const has = (flag: string) => process.argv.includes(flag);
+if (has('--help')) {
   say(HELP);
   process.exit(0);
 }
-
-const WARM_UP_ROUNDS = 3;
-const rounds = option('--rounds', 9);
-const requestsPerRound = option('--requests', 20);
-const children: ChildProcess[] = [];
-const redis = await startRedis();
-const client = redis.client();
-const spool = await mkdtemp(join(tmpdir(), 'loom-bench-'));
-
-function start(script: string, args: string[] = [], environment: Record<string, string> = {}): ChildProcess {
-  const child = spawn(process.execPath, ['--import', '@loom/shared/instrument.ts', join(root, script), ...args], {
-    cwd: root,
-    env: { ...process.env, REDIS_URL: redis.url, LOG_LEVEL: 'error', ...environment },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  children.push(child);
-  return child;
+const isQuick = has('--quick');
+const only = has('--only') ? (process.argv[process.argv.indexOf('--only') + 1] ?? '').split(',') : PARTS;
+const unknown = only.filter((part) => !PARTS.includes(part));
+if (unknown.length > 0) {
+  process.stderr.write(`expected parts among ${PARTS.join(', ')}, got ${unknown.join(', ')}\n`);
+  process.exit(2);
 }
+const isWanted = (part: string) => only.includes(part);
+const rounds = (count: number) => (isQuick ? 3 : count);
+if (availableParallelism() >= 2) execFileSync('taskset', ['-apc', '0', String(process.pid)], { stdio: 'ignore' });
 
-async function startPrinting(script: string, args: string[] = []): Promise<string> {
-  const child = start(script, args);
-  const [line] = (await once(child.stdout as NodeJS.ReadableStream, 'data')) as [Buffer];
-  return `http://127.0.0.1:${line.toString().trim()}`;
-}
+const results: Results = readResults();
+const list = (figures: Record<string, number>, digits = 2) =>
+  Object.entries(figures)
+    .map(([name, value]) => `${name} ${value.toFixed(digits)}`)
+    .join('  ');
+const requestsFor = (kilobytes: number) => (kilobytes <= 4 ? 60 : kilobytes <= 256 ? 30 : kilobytes <= 1_024 ? 15 : 6);
 
-try {
-  const direct = await startPrinting('deploy/bench/upstream.ts');
-  const bare = await startPrinting('deploy/bench/bare-proxy.ts', [direct]);
-  const [port, adminPort] = [await freePort(), await freePort()];
-  const loom = `http://127.0.0.1:${port}`;
-  start('services/compact-rewriter/src/main.ts');
-  start('services/intro-injector/src/main.ts');
-  start('services/gateway/src/main.ts', [], {
-    LOOM_PORT: String(port),
-    LOOM_ADMIN_PORT: String(adminPort),
-    LOOM_UPSTREAM_URL: direct,
-    LOOM_SPOOL_DIR: spool,
-  });
-  await until(async () => (await fetch(`http://127.0.0.1:${adminPort}/readyz`)).ok, { withinMs: 20_000 });
-
-  const targets = { direct, bare, loom };
-  say(`${rounds} rounds of ${requestsPerRound} requests, one at a time, JSON answers; medians, milliseconds`);
-  say('body      newest message   direct   bare added   Loom added   Loom / bare');
-  for (const kilobytes of [4, 256, 1024]) {
-    for (const newest of ['tool-result', 'typed'] satisfies Newest[]) {
-      const added = await compare(targets, kilobytes * 1024, newest);
-      const cells = [
-        `${kilobytes} KB`.padEnd(10),
-        newest.padEnd(17),
-        added.direct.toFixed(2).padEnd(9),
-        added.bare.toFixed(2).padEnd(13),
-        added.loom.toFixed(2).padEnd(13),
-        `${(added.loom / added.bare).toFixed(2)} x`,
-      ];
-      say(cells.join(''));
-    }
+await withTargets(async (targets, direct, collector) => {
+  if (!['first-byte', 'throughput', 'streams', 'beside'].some(isWanted)) return;
+  const hpm = await targets.startPrinting('hpm', 'deploy/bench/bare-proxy.ts', [direct.url]);
+  const reparse = await targets.startPrinting('reparse', 'deploy/bench/bare-proxy.ts', [direct.url, '--reparse']);
+  const loom = await targets.startLoom('loom', direct.url, collector);
+  const all = [direct, hpm, reparse, loom];
+  if (isWanted('first-byte')) await firstByte(all);
+  if (isWanted('throughput')) await throughput([hpm, reparse, loom]);
+  if (isWanted('streams')) await streams(all);
+  if (isWanted('beside')) {
+    say('20 streams beside requests of 4 MB, 2 at a time: relay p50, p99 and longest stop of the event loop, ms');
+    const cell = await measureBeside({
+      targets: all,
+      kilobytes: 4_096,
+      requests: isQuick ? 20 : 60,
+      rounds: rounds(3),
+    });
+    say(`  p50 ${list(cell.p50Ms)}\n  p99 ${list(cell.p99Ms)}\n  stop ${list(cell.longestStopMs)}`);
+    results.beside = [cell];
   }
-  const outcomes = await countOutcomes();
-  say('');
-  await compareTelemetry(direct);
-  say(
-    `edits in this run: ${Object.entries(outcomes)
-      .map(([name, count]) => `${name} ${count}`)
-      .join(', ')}`,
+});
+if (isWanted('memory'))
+  await withTargets(async (targets, direct, collector) => {
+    say('memory, MB');
+    results.memory = await measureMemory(targets, direct.url, collector);
+    say(`  idle ${list(results.memory.idle, 0)}\n  at most ${list(results.memory.peak, 0)}`);
+  });
+if (isWanted('redis-states'))
+  await withTargets(async (targets, direct, collector) => {
+    say('Redis healthy, stopped and gone');
+    const measure = await openRedisStates(targets, direct, collector);
+    results['redis-states'] = [];
+    for (const kilobytes of [4, 256, 1_024]) {
+      const cell = await measure(kilobytes, rounds(9), requestsFor(kilobytes));
+      say(
+        `  ${kilobytes} KB: added ms ${list(cell.addedMs)}; a second ${list(cell.perSecond, 0)}; CPU ms ${list(cell.cpuMs)}`,
+      );
+      results['redis-states'].push(cell);
+    }
+  });
+if (isWanted('telemetry'))
+  await withTargets((targets, direct, collector) =>
+    compareTelemetry({ targets, direct, collector, rounds: rounds(9), say }),
   );
-} finally {
-  for (const child of children) child.kill('SIGTERM');
-  await Promise.all(children.map((child) => (child.exitCode === null ? once(child, 'exit') : undefined)));
-  client.disconnect();
-  await redis.close();
-  await rm(spool, { recursive: true, force: true });
+if (isWanted('transcripts') && !isQuick)
+  execFileSync(process.execPath, [new URL('transcripts.ts', import.meta.url).pathname], { stdio: 'inherit' });
+
+say(`\n${tableOf(judge(results))}`);
+if (!isQuick) {
+  writeResults(results);
+  writeReport(results);
 }
 
-/** Lets the targets take turns, in the one order and then in the other. */
-async function compare(targets: Record<'direct' | 'bare' | 'loom', string>, bytes: number, newest: Newest) {
-  const agent = new http.Agent({ keepAlive: true });
-  const names = Object.keys(targets) as (keyof typeof targets)[];
-  let repetition = 0;
-  const addedOf = { direct: [] as number[], bare: [] as number[], loom: [] as number[] };
-  for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
-    const medians = { direct: 0, bare: 0, loom: 0 };
-    for (const name of round % 2 === 0 ? names : names.toReversed()) {
-      const times: number[] = [];
-      for (let at = 0; at < requestsPerRound; at++) {
-        const request = await requestFor(`bench-${bytes}-${newest}-${name}`, bytes, newest, repetition++);
-        times.push(await timeToFirstByte(targets[name], agent, request));
-      }
-      medians[name] = median(times);
+async function firstByte(targets: Target[]): Promise<void> {
+  say('added to the first byte, one request at a time, ms');
+  results['first-byte'] = [];
+  const cells = [
+    ...([4, 256, 1_024, 4_096] as const).map(
+      (kilobytes) => ({ kilobytes, newest: 'tool-result', answer: 'json' }) as const,
+    ),
+    ...([4, 256, 1_024] as const).map((kilobytes) => ({ kilobytes, newest: 'typed', answer: 'json' }) as const),
+    ...([4, 256, 1_024] as const).map((kilobytes) => ({ kilobytes, newest: 'tool-result', answer: 'sse' }) as const),
+  ];
+  for (const cell of cells) {
+    const requestsPerRound = requestsFor(cell.kilobytes);
+    const measured = await measureFirstByte({ ...cell, targets, rounds: rounds(9), requestsPerRound });
+    const { added, addedToEnd, direct } = measured;
+    const name = `${cell.kilobytes} KB ${cell.newest} ${cell.answer}`.padEnd(26);
+    say(`  ${name} direct ${direct.toFixed(2)}; added ${list(added)}; to the end ${list(addedToEnd)}`);
+    results['first-byte'].push(measured);
+  }
+}
+
+async function throughput(targets: Target[]): Promise<void> {
+  say('32 requests at a time: requests a second, and CPU ms of one');
+  results.throughput = [];
+  const counts = { 4: 384, 256: 128, 1024: 64, 4096: 32 };
+  for (const answer of ['json', 'sse'])
+    for (const [size, requestsPerRound] of Object.entries(counts)) {
+      const kilobytes = Number(size);
+      const cell = await measureThroughput({ targets, kilobytes, answer, rounds: rounds(5), requestsPerRound });
+      say(`  ${size.padStart(4)} KB ${answer.padEnd(4)}  ${list(cell.perSecond, 0)}; CPU ${list(cell.cpuMs)}`);
+      results.throughput.push(cell);
     }
-    // Until everything is compiled.
-    if (round < 0) continue;
-    addedOf.direct.push(medians.direct);
-    addedOf.bare.push(medians.bare - medians.direct);
-    addedOf.loom.push(medians.loom - medians.direct);
-  }
-  agent.destroy();
-  return { direct: median(addedOf.direct), bare: median(addedOf.bare), loom: median(addedOf.loom) };
 }
 
-/** What exporting spans and logs adds. */
-async function compareTelemetry(upstream: string): Promise<void> {
-  const collector = await startPrinting('deploy/bench/collector.ts');
-  const measure = await openTelemetryBench({ start, upstream, collector, folder: spool, rounds, requestsPerRound });
-  say('telemetry off and on, microseconds a request');
-  say('body      CPU off   CPU added   first byte off   first byte added');
-  for (const kilobytes of [4, 256, 1024]) {
-    const { off, on } = await measure(kilobytes * 1024);
-    const cells = [
-      `${kilobytes} KB`.padEnd(10),
-      off.cpu.toFixed(0).padEnd(10),
-      (on.cpu - off.cpu).toFixed(0).padEnd(12),
-      off.firstByte.toFixed(0).padEnd(17),
-      (on.firstByte - off.firstByte).toFixed(0),
-    ];
-    say(cells.join(''));
+async function streams(targets: Target[]): Promise<void> {
+  say('streams: relay p50 and p99 ms, CPU µs of an event, end ms');
+  results.streams = [];
+  for (const [streams, gapMs] of [
+    [1, 5],
+    [50, 5],
+    [200, 20],
+  ] as const) {
+    const cell = await measureStreams({ targets, streams, gapMs, events: isQuick ? 100 : 250, rounds: rounds(5) });
+    say(`  ${streams}: p50 ${list(cell.p50Ms)}; p99 ${list(cell.p99Ms)}`);
+    say(`  ${' '.repeat(String(streams).length)}  CPU ${list(cell.cpuUsPerEvent, 0)}; end ${list(cell.endMs)}`);
+    results.streams.push(cell);
   }
 }
 
-/** Each typed prompt is new and meets a new memorable, so both the question and the edit are in the figure. */
-async function requestFor(session: string, bytes: number, newest: Newest, repetition: number): Promise<BenchRequest> {
-  const memorable = `The loom in the window is ${repetition} years older than the house.`;
-  await client.multi().del(`intro:memorables:${session}`).rpush(`intro:memorables:${session}`, memorable).exec();
-  return buildRequest(bytes, session, newest, repetition);
-}
-
-async function countOutcomes(): Promise<Record<string, number>> {
-  const counts: Record<string, number> = {};
-  for (const [, fields] of await client.xrange('loom:responses', '-', '+')) {
-    const { edits = [] } = JSON.parse(fields.at(-1) as string) as { edits?: { rewriter: string; outcome: string }[] };
-    for (const { rewriter, outcome } of edits)
-      counts[`${rewriter} ${outcome}`] = (counts[`${rewriter} ${outcome}`] ?? 0) + 1;
+async function withTargets(run: (targets: Targets, direct: Target, collector: string) => Promise<void>): Promise<void> {
+  const targets = new Targets();
+  try {
+    const direct = await targets.startPrinting('direct', 'deploy/bench/upstream.ts', [], false);
+    const collector = await targets.startPrinting('collector', 'deploy/bench/collector.ts', [], false);
+    await run(targets, direct, collector.url);
+  } finally {
+    await targets.close();
   }
-  return counts;
 }
