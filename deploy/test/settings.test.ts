@@ -10,6 +10,7 @@ describe('serviceEnvironment', () => {
 
     expect(serviceEnvironment(settings, 'gateway', { ...place, environment: { HOME: '/home/ada' } })).toEqual({
       HOME: '/home/ada',
+      NODE_COMPILE_CACHE: '/loom/.loom/compiled',
       LOOM_SPOOL_DIR: '/loom/.loom/spool',
       LOOM_HOST: '127.0.0.1',
       LOOM_PORT: '9090',
@@ -23,6 +24,7 @@ describe('serviceEnvironment', () => {
   test('keeps what the user set, and makes folders absolute', () => {
     const environment = {
       LOOM_LOG_FORMAT: 'json',
+      NODE_COMPILE_CACHE: '/var/cache/loom',
       LOOM_SPOOL_DIR: '/var/spool/loom',
       LOOM_PROMPTS_DIR: 'prompts',
       CLAUDE_DATA_DIR: './claude',
@@ -32,6 +34,7 @@ describe('serviceEnvironment', () => {
 
     expect(serviceEnvironment(settings, 'gateway', { ...place, environment })).toEqual({
       LOOM_LOG_FORMAT: 'json',
+      NODE_COMPILE_CACHE: '/var/cache/loom',
       LOOM_SPOOL_DIR: '/var/spool/loom',
       LOOM_PROMPTS_DIR: '/home/ada/prompts',
       CLAUDE_DATA_DIR: '/home/ada/claude',

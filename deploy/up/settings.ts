@@ -61,6 +61,8 @@ export function serviceEnvironment(
     .filter(([name, value]) => /^(LOOM_\w+|CLAUDE_DATA)_DIR$/.test(name) && value)
     .map(([name, value]) => [name, resolve(cwd, value as string)]);
   return {
+    // Of types stripped and code compiled once: a service starts sooner and takes some 20 MB less.
+    NODE_COMPILE_CACHE: resolve(state, 'compiled'),
     ...environment,
     LOOM_SPOOL_DIR: resolve(state, 'spool'),
     ...Object.fromEntries(folders),
