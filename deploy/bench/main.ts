@@ -59,8 +59,11 @@ await withTargets(async (targets, direct, collector) => {
   const loom = await targets.startLoom('loom', direct.url, collector);
   const all = [direct, hpm, reparse, loom];
   if (isWanted('first-byte')) await firstByte(all);
+  keep();
   if (isWanted('throughput')) await throughput([hpm, reparse, loom]);
+  keep();
   if (isWanted('streams')) await streams(all);
+  keep();
   if (isWanted('beside')) {
     say('20 streams beside requests of 4 MB, 2 at a time: relay p50, p99 and longest stop of the event loop, ms');
     const cell = await measureBeside({
@@ -71,12 +74,14 @@ await withTargets(async (targets, direct, collector) => {
     });
     say(`  p50 ${list(cell.p50Ms)}\n  p99 ${list(cell.p99Ms)}\n  stop ${list(cell.longestStopMs)}`);
     results.beside = [cell];
+    keep();
   }
 });
 if (isWanted('memory'))
   await withTargets(async (targets, direct, collector) => {
     say('memory, MB');
     results.memory = await measureMemory(targets, direct.url, collector);
+    keep();
     say(`  idle ${list(results.memory.idle, 0)}\n  at most ${list(results.memory.peak, 0)}`);
   });
 if (isWanted('redis-states'))
@@ -100,9 +105,12 @@ if (isWanted('transcripts') && !isQuick)
   execFileSync(process.execPath, [new URL('transcripts.ts', import.meta.url).pathname], { stdio: 'inherit' });
 
 say(`\n${tableOf(judge(results))}`);
-if (!isQuick) {
-  writeResults(results);
-  writeReport(results);
+keep();
+if (!isQuick) writeReport(results);
+
+/** A run that is cut short has measured something all the same. */
+function keep(): void {
+  if (!isQuick) writeResults(results);
 }
 
 async function firstByte(targets: Target[]): Promise<void> {
