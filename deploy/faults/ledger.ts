@@ -1,7 +1,7 @@
 import { compareIds } from '@loom/shared/entry-id.ts';
 import { type DataOf, decodeEvent, type LoomEvent } from '@loom/shared/event.ts';
+import { tokensOf } from '@loom/shared/tokens.ts';
 import { costOf, exact, type Prices } from '../../services/trace-grouper/src/core/prices.ts';
-import { tokensOf } from '../../services/trace-grouper/src/core/tokens.ts';
 import type { Account, SeenTurn } from './caller.ts';
 
 /** What a turn came to. */

@@ -28,6 +28,21 @@ export async function leaveGroup(redis: Redis, { key, group, consumer }: Members
   if (pending.length === 0) await redis.xgroup('DELCONSUMER', key, group, consumer);
 }
 
+/** How far a group is behind: entries that it was not given yet, and those that it has not settled. */
+export interface Standing {
+  lag: number;
+  pending: number;
+}
+
+/** Undefined for a group that the stream does not have. Rejects when there is no such stream. */
+export async function standingOf(redis: Redis, key: string, group: string): Promise<Standing | undefined> {
+  const groups = (await redis.xinfo('GROUPS', key)) as unknown[][];
+  // Each is a flat list of names and values.
+  const member = (fields: unknown[], name: string) => fields[fields.indexOf(name) + 1];
+  const own = groups.find((fields) => member(fields, 'name') === group);
+  return own && { lag: Number(member(own, 'lag') ?? 0), pending: Number(member(own, 'pending')) };
+}
+
 /** The names of the other consumers, alive or not. */
 export async function peersOf(redis: Redis, { key, group, consumer }: Membership): Promise<string[]> {
   const consumers = (await redis.xinfo('CONSUMERS', key, group)) as unknown[][];

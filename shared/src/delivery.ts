@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Context, context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
+import { countBuried, countConsumed, timeProcessing } from './bus-metrics.ts';
 import type { Entry } from './claim.ts';
 import { deadLetter } from './dead-letter.ts';
 import {
@@ -65,6 +66,7 @@ export class Delivery {
 
   /** Resolves to whether the entry is settled; false leaves it pending. Never rejects. */
   async deliver(entry: Entry, giveUp: AbortSignal): Promise<boolean> {
+    countConsumed(entry.key, this.#options.name);
     try {
       await this.#decide(entry, giveUp);
       return true;
@@ -121,14 +123,17 @@ export class Delivery {
     const parent = contextOf(event.traceparent, event.tracestate);
     const span = startProcessSpan(event, entry, this.#options.name, this.#options.replica, parent);
     const within = trace.setSpan(parent, span);
+    const processed = timeProcessing(entry.key, this.#options.name);
     await context.with(within, async () => {
       try {
         const handler = this.#options.on[event.type] as Handler;
         const drafts = await handler(event, { deliveries: entry.deliveries });
         await this.#settle(entry, this.#seal(drafts, event, within), giveUp);
         this.counters.handled += 1;
+        processed();
       } catch (error) {
         failSpan(span, error);
+        processed(error);
         if (giveUp.aborted) throw error;
         this.counters.failed += 1;
         await this.#recover(error, event, entry, within, giveUp);
@@ -162,6 +167,7 @@ export class Delivery {
     const letter = { ...entry, deliveries: Math.min(entry.deliveries, MAX_DELIVERIES) };
     await this.#settle(entry, [deadLetter(streams.key('dead-letters'), letter, name, reason)], giveUp);
     this.counters.deadLettered += 1;
+    countBuried(entry.key, name);
     log.error('dead letter', { stream: entry.key, entry: entry.id, deliveries: letter.deliveries, reason });
   }
 

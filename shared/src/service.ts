@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
 import { suppressTracing } from '@opentelemetry/core';
 import { keepAnnouncing } from './announcing.ts';
+import { observeGroup } from './bus-metrics.ts';
 import { Consumer, type Source } from './consumer.ts';
 import { peersOf } from './consumer-group.ts';
 import { type Counters, Delivery, type Handlers } from './delivery.ts';
@@ -73,6 +74,7 @@ class RunningService implements Service {
   readonly #clock = new RedisClock();
   readonly #stopping = new AbortController();
   #announcing: Promise<void> = Promise.resolve();
+  #unobserve = () => {};
   #stopped: Promise<void> | undefined;
 
   constructor(options: ServiceOptions) {
@@ -117,6 +119,8 @@ class RunningService implements Service {
       // Not before the groups exist: what a gateway asks of us from now on has to be readable.
       await this.#untilTaken(() => this.#liveness.announce());
       if (this.#stopping.signal.aborted) return;
+      const keys = this.#sources().map(({ key }) => key);
+      this.#unobserve = observeGroup(streams, log, keys, name);
       this.#announcing = keepAnnouncing({ streams, log, stopping: this.#stopping.signal }, async () => {
         await this.#liveness.announce();
         await this.#clock.read(streams.redis);
@@ -133,6 +137,7 @@ class RunningService implements Service {
   async #drain(): Promise<void> {
     const { log } = this.#options;
     this.#stopping.abort();
+    this.#unobserve();
     await this.#announcing;
     // Redis away: the announcement lapses by itself.
     const withdrawn = this.#liveness.withdraw().catch((error: unknown) => log.debug('not withdrawn', { error }));

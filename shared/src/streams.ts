@@ -1,6 +1,7 @@
 import type { Context, Span } from '@opentelemetry/api';
 import type { ChainableCommander, Redis } from 'ioredis';
 import { v7 as uuidv7 } from 'uuid';
+import { countSent } from './bus-metrics.ts';
 import { connectRedis } from './connection.ts';
 import { capOf, type Draft, encodeEvent, type LoomEvent, STREAM_OF } from './event.ts';
 import type { Logger } from './log.ts';
@@ -129,13 +130,17 @@ export class Streams {
     const results = await reply.catch((error: unknown) => {
       // A transaction that Redis turned down says why in the replies to its commands.
       const cause = (error as { previousErrors?: unknown[] }).previousErrors?.[0] ?? error;
-      for (const { span } of sealed) endRefused(span, cause);
+      for (const { span, key } of sealed) {
+        endRefused(span, cause);
+        countSent(key, cause);
+      }
       throw new AppendError(sealed, cause);
     });
 
     const replies = results ?? [];
-    for (const [at, { span }] of sealed.entries()) {
+    for (const [at, { span, key }] of sealed.entries()) {
       const [error, id] = replies[at] ?? [];
+      countSent(key, error ?? undefined);
       if (error) endRefused(span, error);
       else endSent(span, String(id));
     }

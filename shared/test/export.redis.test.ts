@@ -97,7 +97,7 @@ describe('a service with an endpoint', () => {
 
     const process = collector.spans.find(({ name }) => name.startsWith('process '));
     expect(collector.logs).toContainEqual({
-      ...{ service: 'tally-test', body: 'tallied' },
+      ...{ service: 'tally-test', body: 'tallied', attributes: expect.anything() },
       ...{ traceId: TRACE, spanId: process?.spanId },
     });
     expect(tallying?.lines().find(({ message }) => message === 'tallied')).toMatchObject({
@@ -106,11 +106,46 @@ describe('a service with an endpoint', () => {
     });
   });
 
+  test('sends what it measured, at its end at the latest', async () => {
+    await handleOne({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_SERVICE_NAME: 'tally-test' });
+
+    const stream = bed.streams.key('alerts');
+    const of = { 'messaging.destination.name': stream, 'messaging.consumer.group.name': 'tally' };
+    const points = collector.metrics.filter(({ name }) => /^(messaging|loom|process)/.test(name));
+    expect(points).toContainEqual({
+      ...{ service: 'tally-test', name: 'messaging.process.duration', unit: 's' },
+      ...{ attributes: of, value: expect.any(Number), count: 1 },
+    });
+    expect(points.find(({ name }) => name === 'messaging.client.sent.messages')).toMatchObject({
+      attributes: { 'messaging.destination.name': stream },
+      value: 1,
+    });
+    expect(points.find(({ name }) => name === 'process.memory.usage')?.value).toBeGreaterThan(1_000_000);
+    expect(points.find(({ name }) => name === 'loom.telemetry.dropped')?.value).toBe(0);
+  });
+
+  test('says how far it is behind, while it runs', async () => {
+    const settings = { OTEL_METRIC_EXPORT_INTERVAL: '100', OTEL_METRIC_EXPORT_TIMEOUT: '100', TALLY_REPLICA: 't1' };
+    const environment = { REDIS_URL: server.url, LOOM_KEY_PREFIX: bed.prefix, ...settings };
+    tallying = startTally({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, ...environment });
+
+    const behind = () => collector.metrics.filter(({ name }) => /^loom\.stream\.(lag|pending)$/.test(name));
+    await until(() => behind().length >= 2, { withinMs: 15_000 });
+    expect(new Set(behind().map(({ value }) => value))).toEqual(new Set([0]));
+  });
+
+  test('sends no metrics where it is told so', async () => {
+    await handleOne({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_METRICS_EXPORTER: 'none' });
+
+    expect(collector.requests.map(({ path }) => path)).toContain('/v1/traces');
+    expect(collector.metrics).toEqual([]);
+  });
+
   test('sends everything compressed', async () => {
     await handleOne({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
 
     expect(new Set(collector.requests.map(({ path, encoding }) => `${path} ${encoding}`))).toEqual(
-      new Set(['/v1/traces gzip', '/v1/logs gzip']),
+      new Set(['/v1/traces gzip', '/v1/logs gzip', '/v1/metrics gzip']),
     );
   });
 });

@@ -6,6 +6,7 @@ import { type Context, context } from '@opentelemetry/api';
 import type { Gateways } from './adapters/gateways.ts';
 import { NotAccepted, type SpanExporter } from './adapters/span-exporter.ts';
 import type { TurnExports } from './adapters/turn-exports.ts';
+import type { TurnMetrics } from './adapters/turn-metrics.ts';
 import type { Kept, TurnStore } from './adapters/turn-store.ts';
 import type { TurnTimer } from './adapters/turn-timer.ts';
 import { foldTurn } from './core/fold.ts';
@@ -35,6 +36,7 @@ export interface FinishOptions {
   timer: TurnTimer;
   exports: TurnExports;
   exporter: SpanExporter;
+  metrics: TurnMetrics;
   counters: Counters;
   log: Logger;
   limits: TurnLimits;
@@ -90,7 +92,7 @@ export class Finish {
 
   /** False when the turn has changed meanwhile: then it is to be judged anew. */
   async #isDecided(key: string): Promise<boolean> {
-    const { store, timer } = this.#options;
+    const { store, timer, metrics } = this.#options;
     const kept = await store.read(key, false);
     if (!kept || kept.ended !== undefined) return true;
     const turn = foldTurn(kept.records);
@@ -100,8 +102,13 @@ export class Finish {
       const closed = turn.calls.filter(({ endedAt }) => endedAt !== undefined);
       const requestIds = closed.map(({ requestId }) => requestId);
       const isClosed = await store.close(key, kept.version, verdict.ended, requestIds);
-      if (isClosed && !isLooseKey(key)) await this.#release(kept, endTurn(turn, verdict.ended));
-      return isClosed;
+      if (!isClosed) return false;
+      const ended = isLooseKey(key) ? turn : endTurn(turn, verdict.ended);
+      // One replica closes it, and it is closed once.
+      if (isTold(key, kept)) metrics.turnEnded(ended);
+      else metrics.exchangesEnded(ended);
+      if (!isLooseKey(key)) await this.#release(kept, ended);
+      return true;
     }
     // First the alarm, then the look: a record that came in between is seen, one that comes later sets its own.
     await timer.set(key, { afterMs: verdict.openMs, moves: true });

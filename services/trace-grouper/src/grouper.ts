@@ -4,6 +4,7 @@ import { backlogMs, backlogRead } from './adapters/backlog.ts';
 import { Gateways } from './adapters/gateways.ts';
 import type { SpanExporter } from './adapters/span-exporter.ts';
 import { TurnExports } from './adapters/turn-exports.ts';
+import { TurnMetrics } from './adapters/turn-metrics.ts';
 import { TurnStore } from './adapters/turn-store.ts';
 import { TurnTimer } from './adapters/turn-timer.ts';
 import type { Config } from './config.ts';
@@ -55,21 +56,12 @@ export function openGrouper({ config, streams, exporter, log, prices, replica }:
   const render = { prices, capture, prefix: config.LOOM_KEY_PREFIX };
   const gateways = new Gateways(streams);
   const behindMs = () => untraced(() => backlogMs(streams, NAME));
-  const finish = new Finish({
-    streams,
-    store,
-    behindMs,
-    gateways,
-    timer,
-    exports,
-    exporter,
-    counters,
-    log,
-    limits,
-    render,
-  });
+  const metrics = new TurnMetrics(prices);
+  const ending = { streams, store, behindMs, gateways, timer, exports, exporter, metrics };
+  const finish = new Finish({ ...ending, counters, log, limits, render });
   let service: Service | undefined;
   const stopping = new AbortController();
+  const unobserve = metrics.observeOpen(() => timer.count());
 
   return {
     counters,
@@ -98,6 +90,7 @@ export function openGrouper({ config, streams, exporter, log, prices, replica }:
     },
     async stop() {
       stopping.abort();
+      unobserve();
       // First those who set alarms.
       await service?.stop();
       await Promise.all([timer.close(), exports.close()]);

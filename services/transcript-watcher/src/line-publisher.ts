@@ -2,6 +2,7 @@ import type { DataOf } from '@loom/shared/event.ts';
 import { contextOf } from '@loom/shared/telemetry.ts';
 import { context } from '@opentelemetry/api';
 import type { EarlierLines } from './adapters/earlier-lines.ts';
+import { countLines } from './adapters/line-metrics.ts';
 import type { ReadLine } from './adapters/line-reader.ts';
 import type { OutgoingLine } from './adapters/line-store.ts';
 import type { Place } from './adapters/place.ts';
@@ -40,6 +41,7 @@ export class LinePublisher {
     counters.lines += lines.length;
     counters.oversized += lines.filter(({ data }) => data.form === 'oversized').length;
     counters.known += batch.length - lines.length;
+    countLines(lines.map(({ data }) => data));
     context.with(contextOf(publication.traceparent), () => {
       for (const { data } of lines) this.#log(data);
     });

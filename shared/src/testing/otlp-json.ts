@@ -11,6 +11,8 @@ interface Span {
   spanId: string;
   parentSpanId?: string;
   kind?: number;
+  startTimeUnixNano: string;
+  endTimeUnixNano: string;
   attributes?: Attribute[];
   links?: { spanId: string }[];
   status?: { code?: number };
@@ -37,9 +39,13 @@ function spanOf(service: string, span: Span): ReceivedSpan {
     spanId: span.spanId,
     parentId: span.parentSpanId ?? '',
     kind: span.kind ?? 0,
+    startedAt: Number(span.startTimeUnixNano) / 1e6,
+    endedAt: Number(span.endTimeUnixNano) / 1e6,
     attributes: attributesOf(span.attributes),
+    events: [],
     linkedIds: (span.links ?? []).map(({ spanId }) => spanId),
     status: span.status?.code ?? 0,
+    bytes: Buffer.byteLength(JSON.stringify(span)),
   };
 }
 

@@ -55,6 +55,7 @@ export class Exchange {
   #firstContentMs: number | null = null;
   #isEnded = false;
   #isForwarded = false;
+  #forwardedAfterMs = 0;
   readonly #told = Promise.withResolvers<void>();
 
   constructor(start: ExchangeStart, publisher: EventPublisher, captures: Captures, metrics: Metrics) {
@@ -91,6 +92,8 @@ export class Exchange {
   forwarded(staged: Omit<Staged, 'lost'>): void {
     if (this.#isForwarded) return;
     this.#isForwarded = true;
+    this.#forwardedAfterMs = performance.now() - this.#start.arrival.ms;
+    this.#metrics.overhead.record(this.#forwardedAfterMs / 1_000);
     const forwardedAt = new Date().toISOString();
     const bytesOut = lengthOf(staged.body);
     this.#publisher.publish(
@@ -151,7 +154,8 @@ export class Exchange {
       [ATTRIBUTE.responseBytes]: data.bytes,
       ...(data.upstreamRequestId !== null && { [ATTRIBUTE.anthropicRequestId]: data.upstreamRequestId }),
     };
-    if (endReason === 'complete')
+    const isComplete = endReason === 'complete';
+    if (isComplete)
       this.#publisher.publishNow({ type: 'response.completed', subject: this.#subject, data }, this.context);
     else {
       const anchor = this.#isForwarded ? undefined : this.#anchor;
@@ -168,6 +172,8 @@ export class Exchange {
     if (endReason !== 'complete' && endReason !== 'client_closed') this.#metrics.tally.failed += 1;
     if (this.#observer?.blindness) this.#metrics.unobserved.add(1, { reason: this.#observer.blindness });
     recordQuota(this.#metrics, data.rateLimits);
+    if (this.#isForwarded)
+      this.#metrics.recordCall({ ...data, ...(!isComplete && { endReason, errorType }) }, this.#forwardedAfterMs);
     if (this.#isForwarded) {
       const { read } = this.#start;
       this.#captures.take(
@@ -217,6 +223,7 @@ export class Exchange {
   #explain(edit: EditOutcome): void {
     const { rewriter, outcome, waitedMs, reason } = edit;
     this.#metrics.edits.add(1, { rewriter, outcome });
+    this.#metrics.stage.record(waitedMs / 1_000, { rewriter, outcome });
     this.#span.setAttributes(editAttributes(edit));
     if (outcome === 'applied' || outcome === 'none') return;
     const data = { requestId: this.requestId, rewriter, outcome, waitedMs, ...(reason !== undefined && { reason }) };

@@ -1,10 +1,11 @@
 import type { Server, Socket } from 'node:net';
 import type { Logger } from '@loom/shared';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
+import { COUNT_TOKENS_PATH, MESSAGES_PATH } from '../core/paths.ts';
 import { originForm } from '../core/request-target.ts';
 import { sendFailure } from './api-error.ts';
 import { type BodyReader, BodyRefused } from './body-reader.ts';
-import { COUNT_TOKENS_PATH, MESSAGES_PATH, type MessagesHandler } from './messages-handler.ts';
+import type { MessagesHandler } from './messages-handler.ts';
 import type { Metrics } from './metrics.ts';
 import type { UpstreamProxy } from './upstream-proxy.ts';
 
@@ -25,6 +26,7 @@ export function createGatewayApp({ messages, proxy, bodies, metrics, log }: Gate
 
   app.use((request, response, next) => {
     request.url = originForm(request.url);
+    metrics.followRequest(request, response);
     response.once('finish', () => {
       // The client would keep the connection, and that would hold up a stop.
       if (!isListening(request.socket)) request.socket.end();

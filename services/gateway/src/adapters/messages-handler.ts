@@ -5,6 +5,7 @@ import { context } from '@opentelemetry/api';
 import type { BodyTree } from '../core/body-tree.ts';
 import { findModel } from '../core/identity.ts';
 import { type Placed, placeRequest, type ReadRequest, readRequest } from '../core/messages-request.ts';
+import { COUNT_TOKENS_PATH, MESSAGES_PATH } from '../core/paths.ts';
 import { NO_TRACE, type PlacedTrace } from '../core/place-trace.ts';
 import { type BodyParts, renderParts } from '../core/splice.ts';
 import type { Captures } from './captures.ts';
@@ -15,9 +16,6 @@ import type { Metrics } from './metrics.ts';
 import type { SessionRecords } from './session-records.ts';
 import { TracePlacer } from './trace-placer.ts';
 import type { UpstreamProxy } from './upstream-proxy.ts';
-
-export const MESSAGES_PATH = '/v1/messages';
-export const COUNT_TOKENS_PATH = '/v1/messages/count_tokens';
 
 const CLIENT_LEFT = 'the client has left';
 

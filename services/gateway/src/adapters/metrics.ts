@@ -1,16 +1,29 @@
+import { exportAlso } from '@loom/shared/metric-export.ts';
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider } from '@opentelemetry/sdk-metrics';
-import { utilizationOf } from '../core/rate-limits.ts';
+import { remainingOf, utilizationOf } from '../core/rate-limits.ts';
+import { callMetrics } from './call-metrics.ts';
+import { requestMetrics } from './request-metrics.ts';
+
+const HOLD_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.05, 0.15, 0.5, 1, 5, 10];
 
 export type Metrics = ReturnType<typeof openMetrics>;
 
-/** The gateway's counters, readable at the admin port's `/metrics`. No session or request id is ever a label. */
+/**
+ * The gateway's counters, readable at the admin port's `/metrics`, and sent over OTLP where the gateway exports. No session
+ * or request id is ever a label.
+ */
 export function openMetrics() {
   const exporter = new PrometheusExporter({ preventServerStart: true });
   const provider = new MeterProvider({ readers: [exporter] });
+  exportAlso(exporter);
   const meter = provider.getMeter('loom.gateway');
   return {
     exporter,
+    /** Takes down a call of the model that has ended. */
+    recordCall: callMetrics(meter),
+    /** Takes down a request of any path, until its answer is out. */
+    followRequest: requestMetrics(meter),
     /** Messages exchanges that have ended, and those of them that failed, as `loom status` shows them. */
     tally: { handled: 0, failed: 0 },
     requests: meter.createCounter('loom.requests', { description: 'Messages requests, by class and profile' }),
@@ -55,6 +68,9 @@ export function openMetrics() {
     quotaUtilization: meter.createGauge('loom.quota.utilization', {
       description: 'How far a limit of the subscription is used up, 0 to 1, as the newest answer said, by window',
     }),
+    quotaRemaining: meter.createGauge('loom.quota.remaining', {
+      description: 'What a limit of an API key has left, as the newest answer said, by limit',
+    }),
     quotaSeen: meter.createGauge('loom.quota.seen', {
       unit: 's',
       description: 'When an answer last said so, Unix time, by window',
@@ -64,16 +80,27 @@ export function openMetrics() {
     }),
     spooled: meter.createCounter('loom.spool.events', { description: 'Events that went to the spool' }),
     spoolDropped: meter.createCounter('loom.spool.dropped', { description: 'Events that the spool had no room for' }),
+    overhead: meter.createHistogram('loom.gateway.overhead', {
+      unit: 's',
+      description: 'From when a request had arrived to when it went out, waiting for edits included',
+      advice: { explicitBucketBoundaries: HOLD_SECONDS },
+    }),
+    stage: meter.createHistogram('loom.stage.duration', {
+      unit: 's',
+      description: 'Time that a request waited for a rewriter, by rewriter and outcome',
+      advice: { explicitBucketBoundaries: HOLD_SECONDS },
+    }),
     held: meter.createHistogram('loom.request.held', {
       unit: 's',
       description: 'Time that requests waited for edits',
-      advice: { explicitBucketBoundaries: [0.001, 0.002, 0.005, 0.01, 0.05, 0.15, 0.5, 1, 5, 10] },
+      advice: { explicitBucketBoundaries: HOLD_SECONDS },
     }),
   };
 }
 
-/** Takes down what an answer says of the subscription's limits. */
+/** Takes down what an answer says of the account's limits. */
 export function recordQuota(metrics: Metrics, limits: Record<string, string> | undefined): void {
+  for (const [limit, remaining] of remainingOf(limits ?? {})) metrics.quotaRemaining.record(remaining, { limit });
   for (const window of ['5h', '7d'] as const) {
     const utilization = limits && utilizationOf(limits, window);
     if (utilization === undefined) continue;

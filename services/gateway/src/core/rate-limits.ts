@@ -22,7 +22,27 @@ export function rateLimitsOf(
 
 /** How far a subscription's limit is used up, 0 to 1; undefined where the answer does not say. */
 export function utilizationOf(limits: Record<string, string>, window: '5h' | '7d'): number | undefined {
-  const said = limits[`${PREFIX}unified-${window}-utilization`];
-  const utilization = Number(said);
-  return said === undefined || said.trim() === '' || !Number.isFinite(utilization) ? undefined : utilization;
+  return numberIn(limits, `unified-${window}-utilization`);
+}
+
+/** The limits of an API key, as their headers name them. */
+const KEY_LIMITS = ['requests', 'tokens', 'input-tokens', 'output-tokens'] as const;
+
+/**
+ * What is left of each limit of an API key, as far as the answer says it.
+ *
+ * @example
+ * remainingOf({ 'anthropic-ratelimit-requests-remaining': '49' }); // [['requests', 49]]
+ */
+export function remainingOf(limits: Record<string, string>): [limit: string, remaining: number][] {
+  return KEY_LIMITS.flatMap((limit): [string, number][] => {
+    const remaining = numberIn(limits, `${limit}-remaining`);
+    return remaining === undefined ? [] : [[limit, remaining]];
+  });
+}
+
+function numberIn(limits: Record<string, string>, name: string): number | undefined {
+  const said = limits[PREFIX + name];
+  const number = Number(said);
+  return said === undefined || said.trim() === '' || !Number.isFinite(number) ? undefined : number;
 }

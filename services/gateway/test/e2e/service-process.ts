@@ -56,6 +56,15 @@ export class ServiceProcess {
     this.#child?.kill('SIGSTOP');
   }
 
+  /** SIGCONT. */
+  thaw(): void {
+    this.#child?.kill('SIGCONT');
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
   get isRunning(): boolean {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }

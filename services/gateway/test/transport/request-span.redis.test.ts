@@ -157,7 +157,7 @@ describe('the request span', () => {
 
     const [first, retry] = await spansOf('silent', 2);
 
-    const [traceId = '', rootSpanId = ''] = first?.attributes['loom.turn.id']?.split('-') ?? [];
+    const [traceId = '', rootSpanId = ''] = String(first?.attributes['loom.turn.id']).split('-');
     expect([first, retry].map((span) => [span?.traceId, span?.parentId])).toEqual([
       [traceId, turnSpanIdOf(traceId, rootSpanId)],
       [traceId, turnSpanIdOf(traceId, rootSpanId)],

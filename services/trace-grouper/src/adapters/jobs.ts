@@ -61,6 +61,11 @@ export class Jobs {
     );
   }
 
+  /** How many jobs wait, are at work, or will be. */
+  async count(): Promise<number> {
+    return this.#queue.getJobCountByTypes('waiting', 'active', 'delayed', 'prioritized');
+  }
+
   /** Works off the jobs from now on; one whose `work` rejects comes again. */
   start(work: (turn: string) => Promise<void>): void {
     const { prefix, queue, log, concurrency, failureLevel = 'warn', maxBackoffMs = MINUTE_MS } = this.#options;

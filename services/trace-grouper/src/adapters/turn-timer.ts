@@ -18,6 +18,11 @@ export class TurnTimer {
     await this.#jobs.add(turn, { delay: Math.max(1, Math.ceil(afterMs)), deduplication });
   }
 
+  /** How many turns have an alarm: those that have not ended. */
+  count(): Promise<number> {
+    return this.#jobs.count();
+  }
+
   /** Wakes turns from now on. */
   start(judge: (turn: string) => Promise<void>): void {
     this.#jobs.start(judge);

@@ -106,6 +106,8 @@ export const ATTRIBUTE = {
   endReason: 'loom.end.reason',
   retryOf: 'loom.retry.of',
   upstreamRequestId: 'anthropic.request_id',
+  // Before the rest of a header's name: `anthropic.ratelimit.unified-5h-utilization`.
+  rateLimit: 'anthropic.ratelimit.',
   httpStatus: 'http.response.status_code',
   timeToFirstContent: 'loom.response.time_to_first_content',
   usagePartial: 'loom.usage.partial',

@@ -70,6 +70,7 @@ export function chatSpan(call: Call, place: Place, options: RenderOptions): Span
       [ATTRIBUTE.compacted]: call.class === 'compaction' || call.contextCompacted !== undefined || undefined,
       [ATTRIBUTE.retryOf]: call.retryOf,
       ...answerAttributes(call),
+      ...limitAttributes(call.rateLimits),
       [ATTRIBUTE.errorType]: failure?.type,
       ...(call.usage && usageAttributes(call.usage, billedModel(call), options.prices)),
       ...plain('input', preview((content && lastInput(content)) ?? place.prompt, options)),
@@ -101,6 +102,18 @@ function answerAttributes(call: Call): SpanData['attributes'] {
     [ATTRIBUTE.usagePartial]: call.usage && call.endReason !== 'complete' ? true : undefined,
     [ATTRIBUTE.inputBytes]: call.bytesOut,
   };
+}
+
+const LIMIT_HEADER = /^anthropic-ratelimit-/;
+
+/** What the answer says of the account's limits, each under its header's name; numbers as numbers. */
+function limitAttributes(rateLimits: Readonly<Record<string, string>> = {}): SpanData['attributes'] {
+  const limits = Object.entries(rateLimits).map(([header, value]) => {
+    const number = Number(value);
+    const isNumber = value.trim() !== '' && Number.isFinite(number);
+    return [header.replace(LIMIT_HEADER, ATTRIBUTE.rateLimit), isNumber ? number : named(value)];
+  });
+  return Object.fromEntries(limits);
 }
 
 /**

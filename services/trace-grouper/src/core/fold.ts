@@ -1,7 +1,7 @@
 import { agentsOf } from './agents.ts';
 import { type CallOf, callsOf } from './calls.ts';
 import { isWorking, turnKey } from './place.ts';
-import { type ExchangeRecord, nameOf, type TurnRecord } from './record.ts';
+import type { ExchangeRecord, TurnRecord } from './record.ts';
 import { saidIn } from './said.ts';
 import { toolsOf } from './tools.ts';
 import type { Call, Turn } from './turn.ts';
@@ -20,15 +20,14 @@ const NAMING = new Set(['hook', 'client', 'gateway']);
  * foldTurn(records)?.calls.map(({ stopReason }) => stopReason); // ['tool_use', 'end_turn']
  */
 export function foldTurn(records: readonly TurnRecord[]): Turn | undefined {
-  const known = [...new Map(records.map((record) => [nameOf(record), record])).values()];
-  const calls = callsOf(known.filter((record): record is ExchangeRecord => record.kind !== 'interrupted'));
+  const calls = callsOf(records.filter((record): record is ExchangeRecord => record.kind !== 'interrupted'));
   const working = calls.filter(({ call }) => isWorking(call.class));
   const traces = (working.length > 0 ? working : calls).map(openingOf);
   const opening = traces.find(({ trace }) => NAMING.has(trace.origin)) ?? traces[0];
   if (!opening) return undefined;
 
   const { trace, profile, session } = opening;
-  const interruptedAt = latest(known.flatMap(({ kind, time }) => (kind === 'interrupted' ? [time] : [])));
+  const interruptedAt = latest(records.flatMap(({ kind, time }) => (kind === 'interrupted' ? [time] : [])));
   const endedAt = latest([...calls.flatMap(({ call }) => momentsOf(call)), interruptedAt ?? 0]) ?? 0;
   const tools = toolsOf(calls, endedAt);
   const hook = calls.find(({ exchange }) => exchange.received?.data.trace?.origin === 'hook')?.exchange.received?.data

@@ -1,7 +1,7 @@
 import type { Usage } from '@loom/shared/event.ts';
+import { count, field, tokensOf } from '@loom/shared/tokens.ts';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { count, field, tokensOf } from './tokens.ts';
 
 /** A price table that cannot be used: one line a problem, each with its place in the file. */
 export class PricesError extends Error {

@@ -1,9 +1,9 @@
 import type { DataOf } from '@loom/shared/event.ts';
+import { tokensOf } from '@loom/shared/tokens.ts';
 import { agentSpanIdOf, turnSpanIdOf } from '@loom/shared/turn-span.ts';
 import type { SummarySpan, TurnSummary } from '@loom/shared/turn-summary.ts';
 import { billedModel, costOf, type Prices } from './prices.ts';
 import type { SpanData } from './span-data.ts';
-import { tokensOf } from './tokens.ts';
 import type { Call, Turn } from './turn.ts';
 
 /**

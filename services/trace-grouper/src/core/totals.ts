@@ -1,5 +1,5 @@
+import { tokensOf } from '@loom/shared/tokens.ts';
 import { billedModel, costOf, exact, type Prices } from './prices.ts';
-import { tokensOf } from './tokens.ts';
 import type { Call } from './turn.ts';
 
 /** What all calls of a turn used together, as `turn.ended` tells it. */

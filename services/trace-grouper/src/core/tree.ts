@@ -1,11 +1,10 @@
 import { ATTRIBUTE } from './attribute.ts';
-import type { SpanData } from './span-data.ts';
 
 /** What keeps a span from Phoenix, as `deploy/otel/collector.yaml` has it (OTTL): there it has no kind to be shown as. */
 export const NOT_FOR_PHOENIX = `span.attributes["${ATTRIBUTE.spanKind}"] == nil`;
 
 /** The opposite of that condition. */
-export function isForPhoenix({ attributes }: { attributes: SpanData['attributes'] }): boolean {
+export function isForPhoenix({ attributes }: { attributes: Record<string, unknown> }): boolean {
   return attributes[ATTRIBUTE.spanKind] !== undefined;
 }
 

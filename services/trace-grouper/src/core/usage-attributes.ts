@@ -1,8 +1,8 @@
 import type { Usage } from '@loom/shared/event.ts';
+import { tokensOf } from '@loom/shared/tokens.ts';
 import { ATTRIBUTE } from './attribute.ts';
 import { costOf, type Prices } from './prices.ts';
 import type { SpanData } from './span-data.ts';
-import { tokensOf } from './tokens.ts';
 
 /**
  * The tokens and the cost of one call, by the names of both conventions. A cache that was not used has no count, an

@@ -5,7 +5,7 @@ import { freePort } from '@loom/shared/testing/free-port.ts';
 import { startOtlpReceiver } from '@loom/shared/testing/otlp.ts';
 import { NotAccepted, openSpanExporter, type SpanExporter } from '../../src/adapters/span-exporter.ts';
 import { spansOf } from '../../src/core/spans.ts';
-import { OPTIONS, ROOT, TRACE, turn, workingTurn } from '../sample-turn.ts';
+import { OPTIONS, ROOT, START, TRACE, turn, workingTurn } from '../sample-turn.ts';
 
 const spans = spansOf(turn(), OPTIONS);
 const opened: { close(): Promise<void> }[] = [];
@@ -52,10 +52,14 @@ describe('openSpanExporter', () => {
 
     await open(receiver.url).export(spansOf(workingTurn(), OPTIONS));
 
-    expect(receiver.requests).toEqual([{ path: '/v1/traces', encoding: 'gzip' }]);
+    expect(receiver.requests).toMatchObject([{ path: '/v1/traces', encoding: 'gzip' }]);
     expect(receiver.spans).toHaveLength(10);
     const [root] = receiver.spans;
     expect({ ...root, attributes: root?.attributes['session.id'] }).toEqual({
+      startedAt: START - 50,
+      endedAt: START + 3_000,
+      events: [],
+      bytes: expect.any(Number),
       service: 'loom',
       name: 'user-turn:b1c5e1f0-8d3a-4b8e-9c60-5d1f6a3f7e21',
       traceId: TRACE,

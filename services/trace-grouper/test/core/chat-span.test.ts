@@ -97,6 +97,24 @@ describe('chatSpan', () => {
     });
   });
 
+  test('says what the answer said of the account’s limits', () => {
+    const rateLimits = {
+      'anthropic-ratelimit-unified-5h-utilization': '0.31',
+      'anthropic-ratelimit-unified-5h-status': 'allowed',
+      'anthropic-ratelimit-requests-remaining': '49',
+      'anthropic-ratelimit-unified-fallback': '',
+    };
+
+    const limits = Object.entries(spanOf({ rateLimits }).attributes).filter(([name]) => name.includes('ratelimit'));
+
+    expect(Object.fromEntries(limits)).toEqual({
+      'anthropic.ratelimit.unified-5h-utilization': 0.31,
+      'anthropic.ratelimit.unified-5h-status': 'allowed',
+      'anthropic.ratelimit.requests-remaining': 49,
+      'anthropic.ratelimit.unified-fallback': '',
+    });
+  });
+
   test('leaves caches out that were not used', () => {
     const { attributes } = spanOf({ usage: { input_tokens: 5, cache_read_input_tokens: 0, output_tokens: 1 } });
 

@@ -115,6 +115,15 @@ describe('foldTurn', () => {
     expect(fold(exchange('r1', { class: 'subagent', agentId: 'a1', text: 'Seen.' })).answer).toBeNull();
   });
 
+  test('takes a gateway’s word for when a call went out, which need not be when its hold ended', () => {
+    const [received, forwarded] = recordsOf(exchange('r1')) as [TurnRecord, Extract<TurnRecord, { kind: 'forwarded' }>];
+    const forwardedAt = new Date(BEGIN + 25).toISOString();
+
+    const turn = foldTurn([received, { ...forwarded, data: { ...forwarded.data, forwardedAt } }]);
+
+    expect(turn?.calls[0]?.forwardedAt).toBe(BEGIN + 25);
+  });
+
   test('takes a call to have gone out that was answered, where nothing says when', () => {
     const [received, , response] = recordsOf(exchange('r1'));
 
@@ -143,6 +152,10 @@ describe('foldTurn', () => {
     const turn = fold(title, exchange('r1', { trace: client }), exchange('r2', { at: 2_000 }));
 
     expect([turn.origin, turn.clientSpanId, turn.startedAt]).toEqual(['client', 'c'.repeat(16), BEGIN - 100]);
+    const titled = exchange('r0', { at: -100, class: 'auxiliary', trace: client });
+    expect(fold(titled, exchange('r1', { hook })).origin).toBe('hook');
+    const compacted = exchange('r0', { at: -100, class: 'compaction' });
+    expect(fold(compacted, exchange('r1', { trace: client })).origin).toBe('client');
     expect(turn.calls.map(({ requestId }) => requestId)).toEqual(['r0', 'r1', 'r2']);
   });
 });

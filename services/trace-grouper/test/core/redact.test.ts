@@ -17,6 +17,8 @@ describe('redactWith', () => {
 
     expect(redact.text(cut, true)).toBe('a'.repeat(51));
     expect(redact.text(cut, false)).toBe(cut);
+    // A match that the cut would go through is gone before it.
+    expect(redact.text(`${'a'.repeat(20)}PRJ-123456${'b'.repeat(250)}`, true)).toBe(`${'a'.repeat(20)}[red`);
     expect(redactWith([]).text(cut, true)).toBe(cut);
   });
 
@@ -25,7 +27,9 @@ describe('redactWith', () => {
       { type: 'tool_result', tool_use_id: 'PRJ-123456', content: [{ type: 'text', text: 'PRJ-123456' }] },
     ];
     const output = [{ type: 'tool_use', id: 'PRJ-123456', name: 'Bash', input: { 'PRJ-1': ['PRJ-123456', 7, null] } }];
-    const { captured } = said({ input: [{ role: 'user', content }], output, parameters: { stop: 'PRJ-123456' } });
+    const system = [{ type: 'text', text: 'PRJ-123456' }];
+    const parameters = { stop: 'PRJ-123456' };
+    const { captured } = said({ input: [{ role: 'user', content }], output, system, parameters });
 
     expect(redact.capture(captured as NonNullable<typeof captured>)).toEqual({
       ...call().captured,
@@ -38,6 +42,7 @@ describe('redactWith', () => {
         },
       ],
       output: [{ type: 'tool_use', id: 'PRJ-123456', name: 'Bash', input: { 'PRJ-1': ['[redacted]', 7, null] } }],
+      system: [{ type: 'text', text: '[redacted]' }],
       parameters: { stop: '[redacted]' },
     });
   });

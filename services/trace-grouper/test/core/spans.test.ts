@@ -1,12 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
+import type { CaptureMode } from '@loom/shared/event.ts';
 import { holds } from '@loom/shared/testing/law.ts';
-import { turnSpanIdOf } from '@loom/shared/turn-span.ts';
+import { agentSpanIdOf, turnSpanIdOf } from '@loom/shared/turn-span.ts';
 import fc from 'fast-check';
 import type { SpanData } from '../../src/core/span-data.ts';
 import { exchangeSpans, spansOf } from '../../src/core/spans.ts';
 import { danglingParents, isForPhoenix } from '../../src/core/tree.ts';
 import type { Agent, Call, ToolUse, Turn } from '../../src/core/turn.ts';
-import { call, OPTIONS, ROOT, START, said, TRACE, turn, workingTurn } from '../sample-turn.ts';
+import { call, OPTIONS, ROOT, SESSION, START, said, TRACE, turn, workingTurn } from '../sample-turn.ts';
 
 const requestIds = ({ calls }: Turn) => calls.map(({ spanId }) => spanId);
 
@@ -170,6 +171,54 @@ describe('spansOf', () => {
     const spans = spansOf({ ...rest, calls: [unsent] }, OPTIONS);
 
     expect(find(spans, 'execute_tool Bash').links).toEqual([]);
+  });
+
+  test('shows a subagent with all its work, under the tool that started it', () => {
+    const spans = spansOf(workingTurn(), OPTIONS);
+
+    expect(find(spans, 'invoke_agent Explore')).toEqual({
+      traceId: TRACE,
+      spanId: agentSpanIdOf(TRACE, ROOT, 'agent_1'),
+      parentSpanId: find(spans, 'execute_tool Task').spanId,
+      name: 'invoke_agent Explore',
+      kind: 'internal',
+      startedAt: START + 1_200,
+      endedAt: START + 1_600,
+      attributes: {
+        'openinference.span.kind': 'AGENT',
+        'session.id': 'b1c5e1f0-8d3a-4b8e-9c60-5d1f6a3f7e21',
+        'loom.turn.id': `${TRACE}-${ROOT}`,
+        'gen_ai.operation.name': 'invoke_agent',
+        'gen_ai.provider.name': 'anthropic',
+        'gen_ai.agent.id': 'agent_1',
+        'gen_ai.agent.name': 'Explore',
+        'gen_ai.conversation.id': 'b1c5e1f0-8d3a-4b8e-9c60-5d1f6a3f7e21',
+        'loom.agent.id': 'agent_1',
+      },
+      events: [],
+      links: [],
+      status: 'unset',
+    });
+  });
+
+  test('shows what the user typed at the call that it opened, and at no later one', () => {
+    const { captured: _, ...bare } = call();
+    const calls = [bare, { ...bare, requestId: 'r2', startedAt: START + 2_000 }];
+
+    const chats = spansOf(turn({ calls }), OPTIONS).filter(({ name }) => name.startsWith('chat '));
+
+    expect(chats.map(({ attributes }) => attributes['input.value'])).toEqual(['What colour is the door?', undefined]);
+  });
+
+  test('shows where the user typed, unless nothing is to be seen of that', () => {
+    const placeOf = (capture: CaptureMode) => {
+      const { attributes } = find(spansOf(turn(), { ...OPTIONS, capture }), `user-turn:${SESSION}`);
+      return [attributes['loom.cwd'], attributes['host.name'], attributes['input.value']];
+    };
+
+    expect(placeOf('delta')).toEqual(['/home/sam/project', 'loft.example', 'What colour is the door?']);
+    expect(placeOf('metadata')).toEqual(['/home/sam/project', 'loft.example', undefined]);
+    expect(placeOf('none')).toEqual([undefined, undefined, undefined]);
   });
 
   test('puts an agent under its parent, whichever of them was heard of first', () => {

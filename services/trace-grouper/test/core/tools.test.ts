@@ -66,6 +66,16 @@ describe('the tools of a turn', () => {
     ]);
   });
 
+  test('are each one tool, however often it was asked for', () => {
+    const turn = fold(
+      exchange('r1', { ...asking, toolUses: [bash] }),
+      exchange('r2', { ...asking, at: 2_000, toolUses: [bash] }),
+      exchange('r3', { at: 4_000, toolResults: [{ id: bash.id, isError: false }] }),
+    );
+
+    expect(turn.tools.map(({ id, askedBy, answeredBy }) => [id, askedBy, answeredBy])).toEqual([['t1', 'r1', 'r3']]);
+  });
+
   test('are not those of a broken answer, nor another conversation’s', () => {
     const agent = { class: 'subagent', agentId: 'a1' } as const;
     const turn = fold(

@@ -91,6 +91,12 @@ describe('turnEnded', () => {
     expect(ended(stranger).data).toMatchObject({ costUsd: null, models: ['claude-opus-5-5', 'claude-zephyr-9'] });
   });
 
+  test('names the models of its own work, and not that of a title', () => {
+    const title = exchange('r7', { at: 9_000, class: 'auxiliary', model: 'claude-haiku-4-5' });
+
+    expect(ended(title).data.models).toEqual(['claude-opus-5-5']);
+  });
+
   test('says what failed', () => {
     const turn = foldTurn(recordsOf(exchange('r1', { failure: { endReason: 'timeout', status: null } }))) as Turn;
 

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { ClientRequest } from '@loom/shared/testing/claude-code/request.ts';
 import { freePort } from '@loom/shared/testing/free-port.ts';
+import { type OtlpReceiver, startOtlpReceiver } from '@loom/shared/testing/otlp.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { apiError, cutMidStream, json, type Reply, raw, sse } from '@loom/shared/testing/reply.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { startUpstream, type Upstream } from '@loom/shared/testing/upstream.ts';
 import { startGatewayProcess } from '../../../gateway/test/transport/gateway-process.ts';
 import { exchange } from '../../../gateway/test/transport/wire.ts';
-import { type Recorder, startRecorder } from './recorder.ts';
 import { talker } from './world.ts';
 
 type Gateway = Awaited<ReturnType<typeof startGatewayProcess>>;
@@ -25,8 +25,8 @@ String.prototype.toWellFormed = function () {
 
 let redis: RedisServer;
 let upstream: Upstream;
-let collector: Recorder;
-let silent: Recorder;
+let collector: OtlpReceiver;
+let silent: OtlpReceiver;
 let spool: string;
 let gateways: Record<(typeof NAMES)[number], Gateway>;
 
@@ -34,8 +34,8 @@ beforeAll(async () => {
   [redis, upstream, collector, silent] = await Promise.all([
     startRedis(),
     startUpstream(),
-    startRecorder(),
-    startRecorder(),
+    startOtlpReceiver(),
+    startOtlpReceiver(),
   ]);
   silent.state = 'hanging';
   spool = await mkdtemp(join(tmpdir(), 'loom-harmless-'));

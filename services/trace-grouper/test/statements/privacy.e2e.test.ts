@@ -3,11 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { CANARY } from '@loom/shared';
 import type { Answer } from '@loom/shared/testing/answer.ts';
 import type { ClientRequest } from '@loom/shared/testing/claude-code/request.ts';
+import type { ReceivedSpan } from '@loom/shared/testing/otlp.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { apiError, cutMidStream, type Reply } from '@loom/shared/testing/reply.ts';
 import { type RequestBody, startUpstream, type Upstream } from '@loom/shared/testing/upstream.ts';
 import { withBody } from '../../../gateway/test/e2e/talk.ts';
-import type { RecordedSpan } from './recorder.ts';
 import { heard, openWorld, talker, type World } from './world.ts';
 
 const MODES = ['none', 'metadata', 'full'] as const;
@@ -90,7 +90,7 @@ function withImage(body: RequestBody): RequestBody {
 }
 
 /** A turn in which everything is said, and one that fails in two ways. */
-async function converse(world: World): Promise<RecordedSpan[]> {
+async function converse(world: World): Promise<ReceivedSpan[]> {
   const client = talker('a conversation', {}, { cwd: '/home/sam/garden' });
   const secrets = `${SECRETS.pattern} ${SECRETS.printed} ${SECRETS.email}`;
   await world.deliver(dressed(client.prompt(`${SAID.prompt} ${SECRETS.pattern}`), withImage), USES);
@@ -112,13 +112,13 @@ const found = (words: Record<string, string>, text: string) =>
   Object.entries(words).flatMap(([name, word]) => (text.includes(word) ? [name] : []));
 
 describe('telemetry', () => {
-  let spans: RecordedSpan[];
-  let big: RecordedSpan[];
+  let spans: ReceivedSpan[];
+  let big: ReceivedSpan[];
 
   beforeAll(async () => {
     const { none, metadata, full } = worlds;
     big = await converseAtLength(full);
-    [spans] = (await Promise.all([full, none, metadata].map(converse))) as [RecordedSpan[]];
+    [spans] = (await Promise.all([full, none, metadata].map(converse))) as [ReceivedSpan[]];
   });
 
   test.each(['none', 'metadata'] as const)('says nothing of the conversation with LOOM_CAPTURE=%s', (mode) => {
@@ -177,7 +177,7 @@ describe('telemetry', () => {
     expect(texts.filter(([, value]) => Buffer.byteLength(value) > 61_440).map(([name]) => name)).toEqual([]);
     expect(json.filter(([, value]) => !isJson(value)).map(([name]) => name)).toEqual([]);
     expect(largest(recorder.spans.map(({ bytes }) => bytes))).toBeLessThanOrEqual(204_800);
-    expect(largest(recorder.batchBytes)).toBeLessThanOrEqual(16_777_216);
+    expect(largest(recorder.requests.map(({ bytes }) => bytes))).toBeLessThanOrEqual(16_777_216);
     const cut = big.filter(({ attributes }) => attributes['loom.capture.truncated'] === true).map(({ name }) => name);
     expect(new Set(cut)).toEqual(new Set(['chat claude-opus-5-5']));
   });
@@ -189,7 +189,7 @@ interface Message {
 }
 
 /** A prompt of 200 KB, results of 1 MB, an answer of 100 KB, 300 messages before. */
-async function converseAtLength(world: World): Promise<RecordedSpan[]> {
+async function converseAtLength(world: World): Promise<ReceivedSpan[]> {
   const client = talker('at length');
   const asks = { toolUses: [{ id: 'toolu_long', name: 'Write', input: { content: '→ "\n'.repeat(50_000) } }] };
   await world.deliver(client.prompt('Weave. '.repeat(30_000)), asks);

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type DataOf, encodeEvent } from '@loom/shared/event.ts';
+import type { ReceivedLog, ReceivedSpan } from '@loom/shared/testing/otlp.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { startUpstream, type Upstream } from '@loom/shared/testing/upstream.ts';
 import { turnSpanIdOf } from '@loom/shared/turn-span.ts';
-import type { RecordedLog, RecordedSpan } from './recorder.ts';
 import { heard, openWorld, orphansOf, talker, turnOf, type World } from './world.ts';
 
 const NAMES = ['gateway', 'compact-rewriter', 'intro-injector', 'transcript-watcher', 'trace-grouper'];
@@ -124,7 +124,7 @@ const requests = () =>
   world.recorder.spans.filter(({ name }) => name.startsWith('loom: POST')).sort((a, b) => a.startedAt - b.startedAt);
 
 /** The spans from one up to its root, nearest first. */
-function pathOf(spanId: string): RecordedSpan[] {
+function pathOf(spanId: string): ReceivedSpan[] {
   const span = world.recorder.spans.find((one) => one.spanId === spanId);
   return span ? [span, ...pathOf(span.parentId)] : [];
 }
@@ -150,7 +150,7 @@ describe('a compaction', () => {
   test('is marked, and shows who changed it and by how much, and none of the prompts', () => {
     const [, summary, continued] = requests().filter(({ traceId }) => traceId !== turnOf(session).traceId);
     const chats = world.recorder.spans.filter(({ name }) => name.startsWith('chat '));
-    const chatUnder = (span?: RecordedSpan) => chats.find(({ parentId }) => parentId === span?.spanId);
+    const chatUnder = (span?: ReceivedSpan) => chats.find(({ parentId }) => parentId === span?.spanId);
     const rules = world.recorder.logs.find(
       ({ service, traceId, body }) =>
         service === 'compact-rewriter' && traceId === summary?.traceId && body === 'the persona speaks for itself',
@@ -180,7 +180,7 @@ describe('a compaction', () => {
 
 describe('the log', () => {
   test('of every service names its span, which is in the trace of the turn, under the request', () => {
-    const within = (log: RecordedLog) => pathOf(log.spanId).some(({ name }) => name.startsWith('loom: POST'));
+    const within = (log: ReceivedLog) => pathOf(log.spanId).some(({ name }) => name.startsWith('loom: POST'));
     const traces = [session, talker('compacting').session].map((of) => turnOf(of).traceId);
     const logs = world.recorder.logs.filter(({ traceId }) => traces.includes(traceId));
 
@@ -208,6 +208,45 @@ describe('an event of another producer', () => {
     ]);
     expect(spans[2]?.traceId).toBe(FOREIGN.traceId);
     expect(await world.reader.exists(`${world.prefix}:dead-letters`)).toBe(0);
+  });
+});
+
+describe('metrics', () => {
+  /** The newest value of each time series, by service, name and attributes. */
+  const newest = () =>
+    new Map(
+      world.recorder.metrics.map(({ service, name, attributes, value, count }) => [
+        [service, name, ...Object.entries(attributes).sort().flat()].join(' '),
+        count ?? value,
+      ]),
+    );
+  const sumOf = (pattern: RegExp) =>
+    [...newest()].reduce((sum, [series, value]) => sum + (pattern.test(series) ? value : 0), 0);
+
+  test('count calls, tokens, turns, tools and cost once, whoever measures them', () => {
+    const chats = world.recorder.spans.filter(({ name }) => name.startsWith('chat '));
+    const total = (name: string) => chats.reduce((sum, { attributes }) => sum + Number(attributes[name] ?? 0), 0);
+
+    expect(sumOf(/^gateway gen_ai.client.operation.duration /)).toBe(chats.length);
+    expect(
+      sumOf(
+        /^gateway http.server.request.duration .*\/v1\/messages$|^gateway http.server.request.duration .*route \/v1\/messages /,
+      ),
+    ).toBe(chats.length);
+    expect(sumOf(/^gateway loom.tokens .*type output/)).toBe(total('llm.token_count.completion'));
+    expect(sumOf(/^gateway loom.tokens .*type (input|cache_)/)).toBe(total('llm.token_count.prompt'));
+    expect(sumOf(/^trace-grouper loom.cost /)).toBeCloseTo(total('llm.cost.total'), 9);
+    const turns = world.recorder.spans.filter(({ name }) => name === 'turn').length;
+    expect(sumOf(/^trace-grouper loom.turn.duration end_reason end_turn/)).toBe(turns);
+    expect(newest().get('trace-grouper loom.tool.calls error false tool Task')).toBe(1);
+    expect(sumOf(/^transcript-watcher loom.transcript.lines /)).toBeGreaterThan(0);
+    expect(sumOf(/^intro-injector messaging.process.duration /)).toBeGreaterThan(0);
+  });
+
+  test('have no session, request, trace or file in them', () => {
+    const values = new Set(world.recorder.metrics.flatMap(({ attributes }) => Object.values(attributes).map(String)));
+
+    expect([...values].filter((value) => /[0-9a-f]{8}|\.jsonl|^\/(?!v1)/.test(value))).toEqual([]);
   });
 });
 

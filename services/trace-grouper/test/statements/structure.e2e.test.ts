@@ -1,10 +1,10 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
 import type { ClientRequest } from '@loom/shared/testing/claude-code/request.ts';
+import type { ReceivedSpan } from '@loom/shared/testing/otlp.ts';
 import { startRedis } from '@loom/shared/testing/redis.ts';
 import { apiError, hang, raw } from '@loom/shared/testing/reply.ts';
 import { startUpstream } from '@loom/shared/testing/upstream.ts';
 import { bodyOf } from '../../../gateway/test/e2e/forwarded.ts';
-import type { RecordedSpan } from './recorder.ts';
 import { heard, openWorld, orphansOf, shown, talker, treeOf, turnOf } from './world.ts';
 
 const [redis, upstream] = await Promise.all([startRedis(), startUpstream()]);
@@ -21,8 +21,8 @@ const OVERLOADED = () => apiError(529, 'overloaded_error', 'Overloaded');
 /** The client's own traces, whose spans are not ours to export. */
 const CLIENT = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331' };
 
-const named = (spans: RecordedSpan[], name: string) => spans.filter((span) => span.name.startsWith(name));
-const countOf = (spans: RecordedSpan[]) => ['turn', 'chat', 'loom: POST'].map((name) => named(spans, name).length);
+const named = (spans: ReceivedSpan[], name: string) => spans.filter((span) => span.name.startsWith(name));
+const countOf = (spans: ReceivedSpan[]) => ['turn', 'chat', 'loom: POST'].map((name) => named(spans, name).length);
 
 /** The agent's next call: what it asked for is done. */
 function goOn(request: ClientRequest, said: Parameters<typeof heard>[0], results: string[]): ClientRequest {

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Answer, eventsOf, type SseEvent } from '@loom/shared/testing/answer.ts';
+import type { ReceivedSpan } from '@loom/shared/testing/otlp.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { apiError, cutMidStream, hang, json, type Reply, raw, sse } from '@loom/shared/testing/reply.ts';
 import { startUpstream, type Upstream } from '@loom/shared/testing/upstream.ts';
 import { bodyOf } from '../../../gateway/test/e2e/forwarded.ts';
-import type { RecordedSpan } from './recorder.ts';
 import { openWorld, talker, type World } from './world.ts';
 
 let redis: RedisServer;
@@ -26,22 +26,22 @@ afterAll(async () => {
 });
 
 /** What is asked, all of it at the same time, by its name: the spans of a turn come when its end is certain. */
-const conversations = new Map<string, () => Promise<RecordedSpan[]>>();
-let told: Map<string, Promise<RecordedSpan[]>>;
+const conversations = new Map<string, () => Promise<ReceivedSpan[]>>();
+let told: Map<string, Promise<ReceivedSpan[]>>;
 
 const spansOf = (name: string) => told.get(name) ?? Promise.reject(new Error(`expected a conversation, got ${name}`));
 
 /** Lets a client ask once; the spans of that turn. */
-async function ask(name: string, reply: () => Reply, model?: string): Promise<RecordedSpan[]> {
+async function ask(name: string, reply: () => Reply, model?: string): Promise<ReceivedSpan[]> {
   const client = talker(name, model === undefined ? {} : { model });
   await world.deliver(client.prompt('How much?'), reply);
   return world.ended(client.session);
 }
 
-const chatOf = (spans: RecordedSpan[]) => spans.find(({ name }) => name.startsWith('chat ')) as RecordedSpan;
+const chatOf = (spans: ReceivedSpan[]) => spans.find(({ name }) => name.startsWith('chat ')) as ReceivedSpan;
 
 /** The attributes whose names begin so. */
-function said(span: RecordedSpan, ...prefixes: string[]): Record<string, unknown> {
+function said(span: ReceivedSpan, ...prefixes: string[]): Record<string, unknown> {
   const entries = Object.entries(span.attributes);
   return Object.fromEntries(entries.filter(([name]) => prefixes.some((prefix) => name.startsWith(prefix))));
 }

@@ -9,13 +9,13 @@ import { type Answer, messageOf } from '@loom/shared/testing/answer.ts';
 import { ClaudeCode, type ClaudeCodeOptions } from '@loom/shared/testing/claude-code/claude-code.ts';
 import { type ClientRequest, uuidOf } from '@loom/shared/testing/claude-code/request.ts';
 import { freePort } from '@loom/shared/testing/free-port.ts';
+import { type ReceivedSpan, startOtlpReceiver } from '@loom/shared/testing/otlp.ts';
 import type { RedisServer } from '@loom/shared/testing/redis.ts';
 import { answer, apiError, type Reply } from '@loom/shared/testing/reply.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import type { RecordedRequest, Upstream } from '@loom/shared/testing/upstream.ts';
 import { ServiceProcess } from '../../../gateway/test/e2e/service-process.ts';
 import { open } from '../../../gateway/test/transport/wire.ts';
-import { type RecordedSpan, startRecorder } from './recorder.ts';
 
 /** What answers one request: said as a model would, or made by hand. */
 export type Scene = Answer | ((request: RecordedRequest) => Reply);
@@ -37,7 +37,7 @@ export async function openWorld(
 ) {
   worlds += 1;
   const prefix = `{w${worlds}}`;
-  const recorder = await startRecorder();
+  const recorder = await startOtlpReceiver();
   const state = await mkdtemp(join(tmpdir(), 'loom-statements-'));
   const ports = { LOOM_PORT: String(await freePort()), LOOM_ADMIN_PORT: String(await freePort()) };
   const environment = (name: string) => ({
@@ -118,14 +118,14 @@ export async function openWorld(
      *
      * @param elsewhere spans that others export
      */
-    async ended(session: string, elsewhere: string[] = []): Promise<RecordedSpan[]> {
+    async ended(session: string, elsewhere: string[] = []): Promise<ReceivedSpan[]> {
       await until(async () => (await world.turnsEnded(session)).length > 0);
       await until(() => world.of(session).some(({ name }) => name === 'turn'));
       await until(() => orphansOf(shown(world.of(session)), elsewhere).length === 0);
       return world.of(session);
     },
     /** The spans so far of the traces in which a session appears. */
-    of(session: string): RecordedSpan[] {
+    of(session: string): ReceivedSpan[] {
       const said = recorder.spans.filter(({ attributes }) => attributes['session.id'] === session);
       const traces = new Set(said.map(({ traceId }) => traceId));
       return recorder.spans.filter(({ traceId }) => traces.has(traceId));
@@ -173,18 +173,18 @@ export function talker(
 export const heard = messageOf;
 
 /** The spans of a tree as lines, each under its parent, siblings in their order of text. */
-export function treeOf(spans: readonly RecordedSpan[], parentId = '', indent = ''): string[] {
+export function treeOf(spans: readonly ReceivedSpan[], parentId = '', indent = ''): string[] {
   const children = spans.filter((span) => span.parentId === parentId);
   const drawn = children.map((span) => [`${indent}${span.name}`, ...treeOf(spans, span.spanId, `${indent}  `)]);
   return drawn.sort((a, b) => (a.join('\n') < b.join('\n') ? -1 : 1)).flat();
 }
 
 /** What Phoenix shows. */
-export const shown = (spans: readonly RecordedSpan[]) =>
+export const shown = (spans: readonly ReceivedSpan[]) =>
   spans.filter(({ attributes }) => attributes['openinference.span.kind'] !== undefined);
 
 /** `<span> under <parent id>` for each span whose parent nobody exported. */
-export function orphansOf(spans: readonly RecordedSpan[], elsewhere: readonly string[] = []): string[] {
+export function orphansOf(spans: readonly ReceivedSpan[], elsewhere: readonly string[] = []): string[] {
   const ids = new Set([...spans.map(({ spanId }) => spanId), ...elsewhere, '']);
   return spans
     .filter(({ parentId }) => !ids.has(parentId))

@@ -1,4 +1,4 @@
-import type { Usage } from '@loom/shared/event.ts';
+import type { Usage } from './event.ts';
 
 /** What an answer was billed for. Whole numbers; `prompt` includes both caches, `total` is prompt + completion. */
 export interface Tokens {

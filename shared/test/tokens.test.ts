@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { tokensOf } from '../../src/core/tokens.ts';
+import { tokensOf } from '../src/tokens.ts';
 
 describe('tokensOf', () => {
   test('counts both caches as parts of the prompt', () => {
