@@ -216,21 +216,17 @@ describe('the watcher', () => {
     await world.texts(1);
 
     const second = await world.start();
-    await until(
-      async () => {
-        await write();
-        return first.watcher.counters.held === 1 && second.watcher.counters.held === 1;
-      },
-      { withinMs: 60_000 },
-    );
+    await until(async () => {
+      await write();
+      return first.watcher.counters.held === 1 && second.watcher.counters.held === 1;
+    });
     await world.append(`p/${idle}.jsonl`, 'moved');
 
     const texts = await world.texts(written.length + 1);
     expect(texts.filter((text) => text !== 'moved')).toEqual(written);
     expect(texts).toContain('moved');
     expect(second.taken).toEqual(new Set([idle]));
-    expect([...first.lines, ...second.lines].filter((line) => line.startsWith('warn'))).toEqual([]);
-  }, 90_000);
+  });
 
   test('looks at the files by itself, if told to poll', async () => {
     await world.start(POLLING);

@@ -163,5 +163,5 @@ describe('Leases', () => {
 
     await until(() => held.length === 1);
     expect(one.lines).toEqual([expect.stringContaining('warn trouble with the leases')]);
-  }, 30_000);
+  });
 });
