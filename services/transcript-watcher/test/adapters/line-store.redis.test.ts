@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { capOf } from '@loom/shared/event.ts';
 import { startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { LineStore, type OutgoingLine } from '../../src/adapters/line-store.ts';
@@ -210,16 +211,19 @@ describe('publish', () => {
     expect([await bed.redis.ttl(key), await bed.redis.ttl(`${key}:lines`)]).toEqual([TTL_S, TTL_S]);
   });
 
-  test('trims the stream to what it keeps', async () => {
+  test('trims the stream to its cap, where nobody else does', async () => {
+    const stream = `${bed.prefix}:transcripts`;
+    const cap = capOf('transcripts');
+    const filling = bed.redis.pipeline();
+    for (let at = 0; at < cap; at += 1) filling.xadd(stream, '*', 'a', 'b');
+    await filling.exec();
     await store.begin(ref, START);
-    for (let at = 0; at < 110; at += 1) {
-      const lines = Array.from({ length: 100 }, (_, index) => line(at * 100 + index));
-      await store.publish(ref, { ...START, offset: at * 100 }, { offset: at * 100 + 100, tail: '' }, lines);
-    }
+    const lines = Array.from({ length: 300 }, (_, at) => line(at));
+    await store.publish(ref, START, { offset: 300, tail: '' }, lines);
 
-    const length = await bed.redis.xlen(`${bed.prefix}:transcripts`);
-    expect(length).toBeGreaterThanOrEqual(10_000);
-    expect(length).toBeLessThan(10_200);
+    const length = await bed.redis.xlen(stream);
+    expect(length).toBeGreaterThanOrEqual(cap);
+    expect(length).toBeLessThan(cap + 200);
   });
 
   test('heals when Redis has forgotten its scripts', async () => {
@@ -264,6 +268,46 @@ describe('publish', () => {
 
     expect(await store.find(ref)).toEqual(START);
     expect(await bed.lines()).toEqual([]);
+  });
+});
+
+describe('adopt', () => {
+  const twin = { ...ref, file: '-b/s.jsonl' };
+
+  test('takes as known what is known of the same transcript in another project, for 30 days', async () => {
+    await store.begin(ref, START);
+    await store.publish(ref, START, { offset: 10, tail: '' }, [line(0)]);
+    for (const key of await bed.redis.keys(`${bed.prefix}:transcript:*`)) await bed.redis.expire(key, 100);
+    await store.begin(twin, START);
+
+    expect(await store.adopt(twin)).toEqual({ ...START, known: 1 });
+    expect(await store.readHashes(twin, 10)).toEqual(['hash of 0']);
+    const keys = (await bed.redis.keys(`${bed.prefix}:transcript:*`)).sort();
+    const ofRef = keys.filter((key) => key.includes('71980ac46627f6b2'));
+    const others = keys.filter((key) => !ofRef.includes(key));
+    expect(await Promise.all(ofRef.map((key) => bed.redis.ttl(key)))).toEqual([100, 100]);
+    expect(await Promise.all(others.map((key) => bed.redis.ttl(key)))).toEqual([TTL_S, TTL_S, TTL_S]);
+  });
+
+  test('does nothing for a file that was read, nor for another transcript, and adopts once', async () => {
+    await store.begin(ref, START);
+    await store.publish(ref, START, { offset: 10, tail: '10:x' }, [line(0)]);
+    await store.begin(twin, START);
+    await store.publish(twin, START, { offset: 20, tail: '20:x' }, [line(0), line(10)]);
+    const other = { ...ref, file: '-b/s/subagents/agent-s.jsonl' };
+    await store.begin(other, START);
+    const third = { ...ref, file: '-c/s.jsonl' };
+    await store.begin(third, START);
+
+    expect(await store.adopt(ref)).toEqual({ epoch: 0, offset: 10, tail: '10:x', known: 0, noted: 10 });
+    expect(await store.adopt(other)).toEqual(START);
+    expect(await store.adopt(third)).toEqual({ ...START, known: 2 });
+    await store.publish(twin, { ...START, offset: 20 }, { offset: 30, tail: '' }, [line(20)]);
+    expect(await store.adopt(third)).toEqual({ ...START, known: 2 });
+  });
+
+  test('says nothing of a place that Redis has lost', async () => {
+    expect(await store.adopt(ref)).toBeUndefined();
   });
 });
 
