@@ -213,6 +213,19 @@ describe('users.acl', () => {
     expect(SERVICES.filter((name) => !(name in FOR_OTHERS))).toEqual([]);
   });
 
+  test('gives nobody all keys, all channels, all commands or a dangerous one, as Redis has understood it', async () => {
+    const users = (await redis.tester.call('ACL', 'LIST')) as string[];
+    const own = users.filter((user) => !user.startsWith('user tester ') && !user.startsWith('user default '));
+
+    expect(own.map((user) => user.split(' ')[1]).sort()).toEqual(Object.keys(FOR_OTHERS).sort());
+    for (const user of own) {
+      expect(user).not.toMatch(
+        /(allkeys|~\*|%\w+~\*|allchannels|&\*|\+@all|\+@(admin|dangerous|scripting|write)|nopass)(?![\w:])/,
+      );
+      expect(user).toMatch(/ -@all /);
+    }
+  });
+
   test.each(Object.keys(FOR_OTHERS))('refuses %s what nobody needs, and what is for others', async (user) => {
     const forGateways = user === 'gateway' ? [] : FOR_GATEWAYS;
     const commands = [...FOR_NOBODY, ...forGateways, ...(FOR_OTHERS[user] as string[])];
