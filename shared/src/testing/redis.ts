@@ -107,11 +107,17 @@ export async function startRedis({ aof = false }: { aof?: boolean } = {}): Promi
   };
 }
 
-/** Loom's users, and beside them the test itself, without a name, who may do everything. */
+/**
+ * Loom's users, with the same rights under the prefixes of tests that have their own, `t` and `{…}`; and beside them the
+ * test itself, without a name, who may do everything.
+ */
 async function writeUsers(users: string, folder: string): Promise<string> {
   const file = join(folder, 'users.acl');
   const template = await readFile(join(users, 'redis/users.acl'), 'utf8');
-  await writeFile(file, template.replace(/^user default off$/m, 'user default on nopass ~* &* +@all'));
+  const acl = template
+    .replaceAll(/(%[RW]+|)~loom:([^\s)]+)/g, '$1~loom:$2 $1~t:$2 $1~{*}:$2')
+    .replace(/^user default off$/m, 'user default on nopass ~* &* +@all');
+  await writeFile(file, acl);
   return file;
 }
 
