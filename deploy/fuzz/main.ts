@@ -53,11 +53,11 @@ const all = (await findLaws(ROOT)).filter(
   ({ file }) => words.length === 0 || words.some((word) => file.includes(word)),
 );
 const total = all.reduce((sum, { laws }) => sum + laws, 0);
-say(`${total} laws in ${all.length} files, ${minutes} minutes, seed ${seed}`);
+say(`the laws of ${all.length} files, ${minutes} minutes, seed ${seed}`);
 const deadline = performance.now() + minutes * 60_000;
 
 /** Runs a file's laws in a process of their own, each for so long. */
-async function run({ file, laws }: LawFile, forMs: number): Promise<Outcome> {
+async function run({ file }: LawFile, forMs: number): Promise<Outcome> {
   const path = join(state, file.replaceAll('/', '-'));
   const child = spawn(
     process.execPath,

@@ -32,6 +32,7 @@ export function chart(drawn: readonly Drawn[], fromS: number, title: string): st
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="11">`,
+    `<title>${escaped(title)}</title>`,
     `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
     `<text x="${GAP}" y="${GAP}" font-size="14" fill="#222222">${escaped(title)}</text>`,
     ...cells,

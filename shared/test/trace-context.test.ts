@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { damaged, damages } from '@loom/shared/testing/damage.ts';
-import { holds } from '@loom/shared/testing/law.ts';
+import { holds, reaches } from '@loom/shared/testing/law.ts';
 import { findTraceParent, formatTraceParent } from '@loom/shared/trace-context.ts';
 import fc from 'fast-check';
 
@@ -60,6 +60,6 @@ describe('findTraceParent', () => {
       500,
     );
 
-    expect(met.size).toBe(2);
+    reaches(met, [true, false]);
   });
 });

@@ -1,6 +1,6 @@
 import { appendFile, readFile, rename, truncate, writeFile } from 'node:fs/promises';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { holds } from '@loom/shared/testing/law.ts';
+import { holds, reaches } from '@loom/shared/testing/law.ts';
 import { startRedis } from '@loom/shared/testing/redis.ts';
 import fc from 'fast-check';
 import { openTailBed } from './fixtures/tail-bed.ts';
@@ -98,6 +98,6 @@ describe('a transcript to which anything happens', () => {
       10,
     );
 
-    expect([...met].sort()).toEqual(['discontinuity', 'many lines']);
+    reaches(met, ['discontinuity', 'many lines']);
   });
 });

@@ -1,5 +1,8 @@
 import { isAttribution } from './attribution.ts';
 import type { Block, BlockList, BodyTree, Message } from './body-tree.ts';
+import { CACHE_CONTROL_HEAD } from './splice.ts';
+
+const CLOSE = Buffer.from('}');
 
 /** The API refuses a request with more than four; each costs a walk through the conversation. */
 const MAX_MOVED_MARKERS = 100;
@@ -12,18 +15,24 @@ export function moveCacheControls(tree: BodyTree, removed: readonly { list: Bloc
 
 /**
  * Saves the `cache_control` of a removed block: it moves to the nearest block before it that may carry one, or, where
- * there is none, to the nearest behind it. Assistant messages and the attribution block are nobody's to touch, and a
- * block takes one marker only, so a marker that is there already stands for both.
+ * there is none, to the nearest behind it, and to one that was put in only where nothing else is left. Assistant messages
+ * and the attribution block are nobody's to touch, and a block takes one marker only, so a marker that is there already
+ * stands for both.
  */
 export function moveCacheControl(tree: BodyTree, list: BlockList, removed: Block): void {
   const marker = markerOf(tree, removed);
   if (!marker) return;
   const blocks = blocksAround(tree, list);
   const at = blocks.indexOf(removed);
-  const canCarry = (block: Block) =>
+  const nearest = (canCarry: (block: Block) => boolean) =>
+    blocks.slice(0, at).findLast(canCarry) ?? blocks.slice(at).find(canCarry);
+  const isClients = (block: Block) =>
     !block.removed && !block.bytes && block.type !== '' && !(list === tree.system && isAttribution(tree, block));
-  const target = blocks.slice(0, at).findLast(canCarry) ?? blocks.slice(at).find(canCarry);
-  if (target && !markerOf(tree, target)) target.movedCacheControl = marker;
+  const target = nearest(isClients) ?? nearest((block) => !block.removed && block.bytes !== undefined);
+  if (!target || markerOf(tree, target)) return;
+  target.movedCacheControl = marker;
+  // It is a text block that the gateway wrote: an object, without a space behind its last member.
+  if (target.bytes) target.bytes = Buffer.concat([target.bytes.subarray(0, -1), CACHE_CONTROL_HEAD, marker, CLOSE]);
 }
 
 function markerOf(tree: BodyTree, { cacheControl, movedCacheControl }: Block): Uint8Array | undefined {

@@ -10,7 +10,7 @@ const NOTHING = new Uint8Array();
 const ascii = (text: string) => Buffer.from(text, 'latin1');
 const COMMA = ascii(',');
 const TEXT_BLOCK_HEAD = ascii('{"type":"text","text":');
-const CACHE_CONTROL_HEAD = ascii(',"cache_control":');
+export const CACHE_CONTROL_HEAD = ascii(',"cache_control":');
 
 /** A body in pieces: slices of the client's bytes and what was put between them; nothing is copied. */
 export type BodyParts = readonly Uint8Array[];

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { Edit } from '@loom/shared/edit.ts';
-import { holds } from '@loom/shared/testing/law.ts';
+import { holds, reaches } from '@loom/shared/testing/law.ts';
 import fc from 'fast-check';
 import { anchorsOf } from '../../src/core/anchor.ts';
 import { applyEdits, showBlocks } from '../../src/core/apply-edits.ts';
@@ -133,9 +133,8 @@ describe('applyEdits, of any edits', () => {
       2_000,
     );
     // One operation is often allowed, several together seldom: both must come often enough to mean something.
-    expect(met.get('applied 1')).toBeGreaterThan(100);
-    expect(met.get('applied 2')).toBeGreaterThan(100);
-    expect(met.get('refused')).toBeGreaterThan(100);
+    const often = [...met].flatMap(([reason, times]) => (times > 100 ? reason : []));
+    reaches(often, ['applied 1', 'applied 2', 'refused']);
   });
 
   test('invents no cache marker, and loses none but where two would meet', () => {

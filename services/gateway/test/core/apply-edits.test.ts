@@ -37,6 +37,13 @@ describe('applyEdits', () => {
     });
   });
 
+  test('keeps the cache marker of a list whose only block is replaced by another one', () => {
+    const only = { messages: [user(marked('one'))], system: [marked('identity')] };
+    const edits = ['/system', '/messages/0/content'].flatMap((at) => [add(`${at}/-`, 'new'), remove(`${at}/0`)]);
+
+    expect(edited(only, edits).body).toEqual({ messages: [user(marked('new'))], system: [marked('new')] });
+  });
+
   test('addresses string content as a list of one block, and writes it so only where it must', () => {
     const body = {
       messages: [

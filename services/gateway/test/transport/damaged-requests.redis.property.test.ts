@@ -6,7 +6,7 @@ import { ClaudeCode } from '@loom/shared/testing/claude-code/claude-code.ts';
 import { type ClientVersion, RELEASES } from '@loom/shared/testing/claude-code/release.ts';
 import type { ClientRequest } from '@loom/shared/testing/claude-code/request.ts';
 import { damaged, damages } from '@loom/shared/testing/damage.ts';
-import { holds } from '@loom/shared/testing/law.ts';
+import { holds, reaches } from '@loom/shared/testing/law.ts';
 import { raw } from '@loom/shared/testing/reply.ts';
 import fc from 'fast-check';
 import { startHarness } from '../harness.ts';
@@ -76,7 +76,7 @@ describe('a client’s request of which any bytes were damaged', () => {
       150,
     );
 
-    expect([...met]).toEqual(expect.arrayContaining(['JSON changed', 'no JSON as it came']));
+    reaches(met, ['JSON changed', 'no JSON as it came']);
     expect(await harness.metric('loom_edit_stage_failed_total')).toBe(0);
     expect(await harness.metric('loom_facts_failed_total')).toBe(0);
   });
