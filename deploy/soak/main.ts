@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -7,10 +7,9 @@ import { decodeEvent } from '@loom/shared/event.ts';
 import { startRedis } from '@loom/shared/testing/redis.ts';
 import { startUpstream } from '@loom/shared/testing/upstream.ts';
 import { startLocalStack } from '../local-stack.ts';
-import { chart, type Drawn } from './chart.ts';
 import { disturb, JUDGED_FROM } from './disturbances.ts';
+import { reportOf, tell } from './report.ts';
 import { type KeyFamily, Samples } from './samples.ts';
-import { judge } from './trend.ts';
 import { respond, type Visits, visit } from './visitor.ts';
 
 const HELP = `Lets the whole of Loom work for a while and says what grew: every service a process of its own, a real Redis, a
@@ -29,12 +28,11 @@ it may move: 6 MB and 8 % of a process's memory, 2 MB and 4 % of live objects, 3
 their bounds, and every key of a session has to expire within 30 days. Ends with 1 when something grows or a request
 fails. From 10 minutes on it writes deploy/soak/soak.svg and the README's part about it; Ctrl-C ends it early.
 `;
-const ROOT = join(import.meta.dirname, '../..');
 const PROGRESS_MS = 10_000;
-const MAX_TTL_S = 30 * 24 * 3_600;
+const DAY_S = 24 * 3_600;
+const MAX_TTL_S = 30 * DAY_S;
 /** A run is long enough for the README from here on. */
 const TOLD_MINUTES = 10;
-const MARKERS = ['<!-- soak -->', '<!-- /soak -->'] as const;
 
 const { values } = parseArgs({
   options: {
@@ -159,38 +157,19 @@ try {
 
 const endS = samples.elapsedS;
 const fromS = (JUDGED_FROM * forMs) / 1_000;
-const mended: string[] = [];
-const rows = [...samples.series.values()].map((series): { drawn: Drawn; row: string } => {
-  const { name, unit, points, tolerance, bound, settledAt } = series;
-  const judged = points.filter(({ s }) => s >= (settledAt === undefined ? fromS : settledAt * endS));
-  const last = points.at(-1)?.value ?? Number.NaN;
-  const { verdict, trend } = judge(
-    judged,
-    tolerance ? tolerance.fixed + tolerance.part * (judged[0]?.value ?? 0) : Number.POSITIVE_INFINITY,
-  );
-  const outgrows = bound !== undefined && last > bound;
-  const word = bound !== undefined ? (outgrows ? 'grows' : `bound ${bound.toFixed(0)}`) : tolerance ? verdict : 'shown';
-  if (word === 'grows') mended.push(name);
-  const slope = trend ? `${signed(trend.perHour)} (${signed(trend.low)} … ${signed(trend.high)}) ${unit}/h` : '';
-  const colour = word === 'grows' ? 'grows' : word === 'flat' ? 'flat' : 'shown';
-  return {
-    drawn: { series, colour, note: word },
-    row: `${name.padEnd(44)} ${`${last.toFixed(1)} ${unit}`.padStart(14)}  ${slope.padEnd(44)} ${word}`,
-  };
-});
-
-function signed(value: number): string {
-  return `${value >= 0 ? '+' : '−'}${Math.abs(value).toFixed(Math.abs(value) >= 100 ? 0 : 1)}`;
-}
-
+const { rows, drawn, growing, isJudged } = reportOf(samples.series.values(), fromS, endS);
 say();
-for (const { row } of rows) say(row);
+for (const row of rows) say(row);
 say();
 say('Keys in Redis at the end:');
 for (const { pattern, count, bytes, staying, maxTtlS } of families) {
   const life = staying > 0 ? `${staying} stay` : `expire within ${(maxTtlS / 3_600).toFixed(1)} h`;
   say(`  ${String(count).padStart(6)}  ${(bytes / 1_024).toFixed(0).padStart(7)} KB  ${pattern}  ${life}`);
 }
+// Turns are forgotten after a day, what belongs to a session after thirty.
+const kept = families.filter(({ staying, maxTtlS }) => staying === 0 && maxTtlS > DAY_S);
+const keptKb = kept.reduce((sum, { bytes }) => sum + bytes, 0) / 1_024 / Math.max(1, visits.sessions);
+say(`A session leaves ${keptKb.toFixed(1)} KB for longer than a day; all of it expires within 30.`);
 say();
 say('Alerts:');
 for (const [alert, count] of alerts) say(`  ${String(count).padStart(6)}  ${alert}`);
@@ -203,31 +182,10 @@ say();
 const { sessions, requests, aborted, refused, failed } = visits;
 for (const reason of new Set(failed)) say(`failed: ${reason}`);
 const took = samples.elapsedS / 60;
+const verdict = isJudged ? 'nothing grows' : 'too short to say what grows';
 const outcome =
-  mended.length > 0
-    ? `grows: ${mended.join(', ')}`
-    : failed.length + lasting.length > 0
-      ? 'nothing grows, but see above'
-      : 'nothing grows';
+  growing.length > 0 ? `grows: ${growing.join(', ')}` : lasting.length > 0 ? 'keys stay for too long' : verdict;
 const summary = `${took.toFixed(0)} minutes, ${sessions} sessions, ${requests} requests (${aborted} aborted, ${refused} sent again while the gateway was away, ${failed.length} failed): ${outcome}`;
 say(summary);
-if (mended.length + failed.length + lasting.length > 0) process.exitCode = 1;
-if (took >= TOLD_MINUTES) await tell(summary);
-
-/** Draws the chart and puts it into the README. */
-async function tell(text: string): Promise<void> {
-  await writeFile(
-    join(import.meta.dirname, 'soak.svg'),
-    chart(
-      rows.map(({ drawn }) => drawn),
-      fromS,
-      `make soak: ${text}`,
-    ),
-  );
-  const path = join(ROOT, 'README.md');
-  const readme = await readFile(path, 'utf8');
-  const [from, to] = MARKERS.map((marker) => readme.indexOf(marker)) as [number, number];
-  if (from < 0 || to < from) throw new Error(`expected ${MARKERS.join(' … ')} in README.md, got none`);
-  const part = `${MARKERS[0]}\n\`make soak MINUTES=${took.toFixed(0)}\`: ${text}.\n\n![every series over the time](deploy/soak/soak.svg)\n`;
-  await writeFile(path, readme.slice(0, from) + part + readme.slice(to));
-}
+if (growing.length + failed.length + lasting.length > 0) process.exitCode = 1;
+if (took >= TOLD_MINUTES) await tell(drawn, fromS, took, summary);

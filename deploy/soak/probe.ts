@@ -9,6 +9,9 @@ import { runInNewContext } from 'node:vm';
 export interface Probed {
   /** What is left on the heap after a collection, and what buffers hold beside it, bytes. */
   liveBytes: number;
+  /** All of the process's memory then, and how much of it is V8's heap, used or not, bytes. */
+  rssBytes: number;
+  heapBytes: number;
   /** What keeps the event loop alive: timers, sockets, watchers. */
   resources: number;
   /** The 99th percentile since the last time, milliseconds. */
@@ -24,9 +27,9 @@ if (folder !== undefined) {
   const timer = setInterval(() => {
     const loopMs = delay.percentile(99) / 1e6;
     collect();
-    const { heapUsed, external } = process.memoryUsage();
+    const { heapUsed, external, rss: rssBytes, heapTotal: heapBytes } = process.memoryUsage();
     const resources = process.getActiveResourcesInfo().length;
-    const probed: Probed = { liveBytes: heapUsed + external, resources, loopMs };
+    const probed: Probed = { liveBytes: heapUsed + external, rssBytes, heapBytes, resources, loopMs };
     writeFileSync(join(folder, `${process.pid}.json`), JSON.stringify(probed));
     // The collection's own pause is not the service's.
     setImmediate(() => delay.reset());

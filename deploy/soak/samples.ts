@@ -50,21 +50,21 @@ export class Samples {
 
   /** Measures a service from outside and by its probe; a process that has just ended is passed over. */
   process(service: string, pid: number, probes: string): void {
-    let status: string;
     let descriptors: number;
     let probed: Probed;
     try {
-      status = readFileSync(`/proc/${pid}/status`, 'latin1');
       descriptors = readdirSync(`/proc/${pid}/fd`).length;
       probed = JSON.parse(readFileSync(join(probes, `${pid}.json`), 'utf8')) as Probed;
     } catch {
       // It has ended, or has not written yet: the next time tells.
       return;
     }
-    const rssKb = Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]);
+    const { liveBytes, rssBytes, heapBytes, resources, loopMs } = probed;
     // V8 gives its heap more room than it needs, up to twice what lives, and takes minutes for that.
-    this.add(`${service}: memory`, 'MB', rssKb / 1_024, { tolerance: { fixed: 6, part: 0.08 }, settledAt: 0.7 });
-    const { liveBytes, resources, loopMs } = probed;
+    this.add(`${service}: memory`, 'MB', rssBytes / MEGABYTE, { tolerance: { fixed: 6, part: 0.08 }, settledAt: 0.7 });
+    this.add(`${service}: memory beside the heap`, 'MB', (rssBytes - heapBytes) / MEGABYTE, {
+      tolerance: { fixed: 6, part: 0.08 },
+    });
     this.add(`${service}: live objects`, 'MB', liveBytes / MEGABYTE, { tolerance: { fixed: 2, part: 0.04 } });
     this.add(`${service}: descriptors`, '', descriptors, { tolerance: { fixed: 3, part: 0 } });
     this.add(`${service}: timers and handles`, '', resources, { tolerance: { fixed: 3, part: 0 } });
