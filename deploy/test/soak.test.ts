@@ -1,5 +1,8 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { chart } from '../soak/chart.ts';
+import { reportOf } from '../soak/report.ts';
 import { judge, type Point, trendOf } from '../soak/trend.ts';
 
 const series = (count: number, value: (at: number) => number): Point[] =>
@@ -50,4 +53,35 @@ describe('chart', () => {
     expect(svg.match(/<polyline[^>]*points="([^"]*)"/)?.[1]?.split(' ')).toHaveLength(3);
     expect(svg).toContain('a &lt;b> &amp; c');
   });
+});
+
+describe('reportOf', () => {
+  test('names what grows, and what outgrows its bound; what is only shown is not judged', () => {
+    const tolerance = { fixed: 4, part: 0 };
+    const all = [
+      { name: 'leak', unit: 'MB', points: series(60, (at) => 100 + at), tolerance },
+      { name: 'settles late', unit: 'MB', points: series(60, (at) => Math.min(at, 40)), tolerance, settledAt: 0.7 },
+      { name: 'full', unit: 'entries', points: series(60, (at) => 10 * at), bound: 500 },
+      { name: 'filling', unit: 'entries', points: series(60, (at) => 10 * at), bound: 5_000 },
+      { name: 'shown', unit: '', points: series(60, (at) => 10 * at) },
+    ];
+
+    const { growing, isJudged, rows } = reportOf(all, 200, 590);
+
+    expect([growing, isJudged]).toEqual([['leak', 'full'], true]);
+    expect(rows.map((row) => row.split(' ').at(-1))).toEqual(['grows', 'flat', 'grows', '5000', 'shown']);
+  });
+
+  test('does not judge what is too short', () => {
+    const points = series(4, (at) => at);
+    expect(reportOf([{ name: 'leak', unit: '', points, tolerance: { fixed: 0, part: 0 } }], 0, 40).isJudged).toBe(
+      false,
+    );
+  });
+});
+
+test('the README has a place for what make soak finds', () => {
+  const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8');
+
+  expect(readme).toMatch(/^<!-- soak -->$[\s\S]*^<!-- \/soak -->$/m);
 });
