@@ -4,7 +4,7 @@ import { apiError, type Reply, sse } from '@loom/shared/testing/reply.ts';
 import type { RecordedRequest } from '@loom/shared/testing/upstream.ts';
 
 /** How many conversations and turns differ; more of them are the same again. */
-export const CONVERSATIONS = 8;
+export const CONVERSATIONS = 4;
 export const TURNS = 4;
 
 /** One answer of the conversation: which conversation, which turn, which call of it. */
