@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '@loom/shared/testing/free-port.ts';
+import { PASSED_ON } from '@loom/shared/testing/passed-on.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { endProcesses, isRunning, type RunningProcess } from '../up/process.ts';
 import { endLeftovers, findRun } from '../up/run-record.ts';
@@ -23,7 +24,7 @@ export class Ground {
   static async open(): Promise<Ground> {
     const [port, admin, redis] = [await freePort(), await freePort(), await freePort()];
     return new Ground({
-      PATH: process.env['PATH'],
+      ...PASSED_ON,
       LOOM_PORT: String(port),
       LOOM_ADMIN_PORT: String(admin),
       LOOM_REDIS_PORT: String(redis),

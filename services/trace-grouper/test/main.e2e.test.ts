@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { PASSED_ON } from '@loom/shared/testing/passed-on.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { type Bed, type Collector, openBed, startCollector } from './bed.ts';
@@ -33,7 +34,7 @@ afterEach(async () => {
 
 function run(args: string[] = [], settings: Record<string, string> = {}): ChildProcess {
   const env = {
-    PATH: process.env['PATH'],
+    ...PASSED_ON,
     REDIS_URL: server.url,
     LOOM_KEY_PREFIX: bed.prefix,
     LOOM_TURN_GRACE_MS: '50',

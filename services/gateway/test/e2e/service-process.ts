@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { PASSED_ON } from '@loom/shared/testing/passed-on.ts';
 import { userEnvironment } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 
@@ -15,7 +16,7 @@ export class ServiceProcess {
   #child: ChildProcess | undefined;
   #complaints = '';
 
-  /** @param environment asked for at each start; nothing of this process's environment but PATH is passed on */
+  /** @param environment asked for at each start; nothing of this process’s environment but `PASSED_ON` */
   constructor(name: string, environment: () => Promise<Record<string, string>>) {
     this.name = name;
     this.#environment = environment;
@@ -27,7 +28,7 @@ export class ServiceProcess {
     const upBefore = this.#count('listening') + this.#count('started');
     const child = spawn(process.execPath, ['--import', '@loom/shared/instrument.ts', 'src/main.ts'], {
       cwd: `${SERVICES}${this.name}`,
-      env: { PATH: process.env['PATH'], ...userEnvironment(this.name), ...environment },
+      env: { ...PASSED_ON, ...userEnvironment(this.name), ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;

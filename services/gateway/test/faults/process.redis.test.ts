@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { decodeEvent } from '@loom/shared';
 import { freePort } from '@loom/shared/testing/free-port.ts';
+import { PASSED_ON } from '@loom/shared/testing/passed-on.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { answer, type Gate, type Reply } from '@loom/shared/testing/reply.ts';
 import { until } from '@loom/shared/testing/until.ts';
@@ -182,7 +183,7 @@ describe('a gateway that cannot start', () => {
   async function complaint(changes: Record<string, string>): Promise<{ code: number; text: string }> {
     const child = spawn(process.execPath, ['src/main.ts'], {
       cwd: GATEWAY,
-      env: { PATH: process.env['PATH'], ...environment, LOOM_PORT: '0', ...changes },
+      env: { ...PASSED_ON, ...environment, LOOM_PORT: '0', ...changes },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     const [[code], text] = await Promise.all([once(child, 'exit'), child.stderr.setEncoding('utf8').toArray()]);

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { PASSED_ON } from '@loom/shared/testing/passed-on.ts';
 import { until } from '@loom/shared/testing/until.ts';
 
 const FOLDER = fileURLToPath(new URL('../..', import.meta.url));
@@ -9,7 +10,7 @@ const FOLDER = fileURLToPath(new URL('../..', import.meta.url));
 export async function startGatewayProcess(environment: Record<string, string>) {
   const child = spawn(process.execPath, ['--import', '@loom/shared/instrument.ts', 'src/main.ts'], {
     cwd: FOLDER,
-    env: { PATH: process.env['PATH'], LOOM_PORT: '0', LOOM_ADMIN_PORT: '0', ...environment },
+    env: { ...PASSED_ON, LOOM_PORT: '0', LOOM_ADMIN_PORT: '0', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const written = { stdout: '', stderr: '' };
