@@ -1,9 +1,12 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { buildRequest, type Newest } from './bodies.ts';
 import { median, send } from './measure.ts';
 import type { FirstByteCell } from './results.ts';
 import type { LoomTarget, Target } from './targets.ts';
 
 const WARM_UP_ROUNDS = 2;
+/** No client sends its next request in the moment in which it has the last answer. */
+const THINKS_MS = 8;
 
 export interface FirstByteOptions {
   /** The first one is the direct one. */
@@ -16,8 +19,8 @@ export interface FirstByteOptions {
 }
 
 /**
- * What each target adds to the first byte of an answer, and to its end, one request at a time. The targets take turns
- * within each round, in the one order and then in the other.
+ * What each target adds to the first byte of an answer, and to its end, one request at a time, 8 ms after the last one. The
+ * targets take turns within each round, in the one order and then in the other.
  */
 export async function measureFirstByte(options: FirstByteOptions): Promise<FirstByteCell> {
   const { targets, kilobytes, newest, answer, rounds, requestsPerRound } = options;
@@ -32,6 +35,7 @@ export async function measureFirstByte(options: FirstByteOptions): Promise<First
         const session = `bench-${kilobytes}-${newest}-${answer}-${target.name}`;
         const kind = { bytes: kilobytes * 1_024, session, newest, answer, repetition: repetition++ };
         if (newest === 'typed') await remember(target, session, repetition);
+        await pause(THINKS_MS);
         const { firstByteMs, endMs } = await send(target.url, target.agent, buildRequest(kind));
         firstBytes.push(firstByteMs);
         ends.push(endMs);

@@ -50,7 +50,7 @@ const list = (figures: Record<string, number>, digits = 2) =>
   Object.entries(figures)
     .map(([name, value]) => `${name} ${value.toFixed(digits)}`)
     .join('  ');
-const requestsFor = (kilobytes: number) => (kilobytes <= 4 ? 60 : kilobytes <= 256 ? 30 : kilobytes <= 1_024 ? 15 : 6);
+const requestsFor = (kilobytes: number) => (kilobytes <= 256 ? 20 : kilobytes <= 1_024 ? 12 : 6);
 
 await withTargets(async (targets, direct, collector) => {
   if (!['first-byte', 'throughput', 'streams', 'beside'].some(isWanted)) return;
@@ -163,11 +163,14 @@ async function streams(targets: Target[]): Promise<void> {
 
 async function withTargets(run: (targets: Targets, direct: Target, collector: string) => Promise<void>): Promise<void> {
   const targets = new Targets();
+  const giveUp = () => void targets.close().finally(() => process.exit(1));
+  process.once('SIGINT', giveUp).once('SIGTERM', giveUp);
   try {
     const direct = await targets.startPrinting('direct', 'deploy/bench/upstream.ts', [], false);
     const collector = await targets.startPrinting('collector', 'deploy/bench/collector.ts', [], false);
     await run(targets, direct, collector.url);
   } finally {
     await targets.close();
+    process.off('SIGINT', giveUp).off('SIGTERM', giveUp);
   }
 }
