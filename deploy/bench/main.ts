@@ -95,6 +95,7 @@ if (isWanted('redis-states'))
         `  ${kilobytes} KB: added ms ${list(cell.addedMs)}; a second ${list(cell.perSecond, 0)}; CPU ms ${list(cell.cpuMs)}`,
       );
       results['redis-states'].push(cell);
+      keep();
     }
   });
 if (isWanted('telemetry'))
@@ -130,6 +131,7 @@ async function firstByte(targets: Target[]): Promise<void> {
     const name = `${cell.kilobytes} KB ${cell.newest} ${cell.answer}`.padEnd(26);
     say(`  ${name} direct ${direct.toFixed(2)}; added ${list(added)}; to the end ${list(addedToEnd)}`);
     results['first-byte'].push(measured);
+    keep();
   }
 }
 
@@ -140,9 +142,10 @@ async function throughput(targets: Target[]): Promise<void> {
   for (const answer of ['json', 'sse'])
     for (const [size, requestsPerRound] of Object.entries(counts)) {
       const kilobytes = Number(size);
-      const cell = await measureThroughput({ targets, kilobytes, answer, rounds: rounds(5), requestsPerRound });
+      const cell = await measureThroughput({ targets, kilobytes, answer, rounds: rounds(3), requestsPerRound });
       say(`  ${size.padStart(4)} KB ${answer.padEnd(4)}  ${list(cell.perSecond, 0)}; CPU ${list(cell.cpuMs)}`);
       results.throughput.push(cell);
+      keep();
     }
 }
 
@@ -154,10 +157,11 @@ async function streams(targets: Target[]): Promise<void> {
     [50, 5],
     [200, 20],
   ] as const) {
-    const cell = await measureStreams({ targets, streams, gapMs, events: isQuick ? 100 : 250, rounds: rounds(5) });
+    const cell = await measureStreams({ targets, streams, gapMs, events: isQuick ? 100 : 250, rounds: rounds(3) });
     say(`  ${streams}: p50 ${list(cell.p50Ms)}; p99 ${list(cell.p99Ms)}`);
     say(`  ${' '.repeat(String(streams).length)}  CPU ${list(cell.cpuUsPerEvent, 0)}; end ${list(cell.endMs)}`);
     results.streams.push(cell);
+    keep();
   }
 }
 
