@@ -36,3 +36,5 @@ if (mode === '--reparse') {
 }
 app.use(proxy);
 const server = app.listen(0, '127.0.0.1', () => process.stdout.write(`${(server.address() as AddressInfo).port}\n`));
+// It waits for its turn longer than Node keeps a connection.
+server.keepAliveTimeout = 75_000;

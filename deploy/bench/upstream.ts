@@ -33,6 +33,8 @@ const server = http.createServer((request, response) => {
     else answerPaced(response, Number(events), Number(gapMs));
   });
 });
+// Targets wait for their turn longer than Node keeps a connection.
+server.keepAliveTimeout = 75_000;
 server.listen(0, '127.0.0.1', () => process.stdout.write(`${(server.address() as AddressInfo).port}\n`));
 
 function answerFast(response: ServerResponse): void {
