@@ -7,7 +7,6 @@
  * `node` (20 or later) and nothing else. It stands between the user and the answer: whatever goes wrong, it exits 0
  * within its deadline, with nothing on stderr and nothing on stdout that the client could trip over.
  */
-import { createHmac, randomBytes } from 'node:crypto';
 import { readFileSync, realpathSync, statfsSync, statSync, writeSync } from 'node:fs';
 import { freemem, hostname, totalmem, uptime } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -56,7 +55,7 @@ async function runHook(environment) {
 
   const fields = collect(input, root, environment);
   const sender = await startSender(environment);
-  await answer(toHookOutput(formatMetadata({ ...fields, exports_spans: sender && true }, secret)));
+  await answer(toHookOutput(await formatMetadata({ ...fields, exports_spans: sender && true }, secret)));
   await sender?.send(toOtlp(fields, root, environment));
 }
 
@@ -74,14 +73,30 @@ function toHookOutput(additionalContext) {
  */
 export function startRoot(traceparent) {
   const startedAt = Date.now();
-  const spanId = randomBytes(8).toString('hex');
+  const spanId = randomId(8);
   const parent = /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/.exec(
     traceparent ?? '',
   );
   const [, version, traceId, parentSpanId, flags, rest] = parent ?? [];
   if (!traceId || !parentSpanId || !flags || (version === '00' && rest !== undefined))
-    return { traceId: randomBytes(16).toString('hex'), spanId, flags: '01', startedAt };
+    return { traceId: randomId(16), spanId, flags: '01', startedAt };
   return { traceId, spanId, parentSpanId, flags, startedAt };
+}
+
+/**
+ * As OpenTelemetry's own generator has it: ids have to differ, and nobody is kept from guessing them. To load
+ * `node:crypto` takes a third of this file's time.
+ *
+ * @param {number} bytes
+ */
+function randomId(bytes) {
+  let id = '';
+  while (id.length < bytes * 2)
+    id += Math.floor(Math.random() * 256)
+      .toString(16)
+      .padStart(2, '0');
+  // All zeros are no id.
+  return /[^0]/.test(id) ? id : `${id.slice(1)}1`;
 }
 
 /**
@@ -228,9 +243,9 @@ function readSecret(environment) {
  * @param {string} [secret]
  *
  * @example
- * formatMetadata({ v: 1, session_id: 'f00' }, 'a secret'); // '{"canary":"LOOM_…","v":1,"session_id":"f00","sig":"…"}'
+ * await formatMetadata({ v: 1, session_id: 'f00' }, 'a secret'); // '{"canary":"LOOM_…","v":1,"session_id":"f00","sig":"…"}'
  */
-export function formatMetadata(fields, secret) {
+export async function formatMetadata(fields, secret) {
   const room = MAX_BLOCK_LENGTH - (secret ? 80 : 0);
   let kept = fields;
   if (fields.prompt && toLine(fields).length > room) kept = { ...fields, prompt: shorten(fields.prompt, fields, room) };
@@ -238,6 +253,7 @@ export function formatMetadata(fields, secret) {
     if (toLine(kept).length > room) kept = { ...kept, [name]: undefined };
   const line = toLine(kept);
   if (!secret) return line;
+  const { createHmac } = await import('node:crypto');
   return `${line.slice(0, -1)},"sig":"${createHmac('sha256', secret).update(line).digest('hex')}"}`;
 }
 
@@ -364,7 +380,7 @@ function toOtlp(fields, root, environment) {
     },
     {
       traceId: root.traceId,
-      spanId: randomBytes(8).toString('hex'),
+      spanId: randomId(8),
       parentSpanId: root.spanId,
       name: 'collect-metadata',
       kind: INTERNAL,
@@ -484,7 +500,7 @@ async function check(environment) {
   try {
     const sample = { session_id: 'a-sample-session', prompt: 'Good evening.', cwd: process.cwd() };
     const fields = collect(sample, startRoot(environment['TRACEPARENT']), environment);
-    await print(`${JSON.stringify(JSON.parse(formatMetadata(fields, readSecret(environment))), null, 2)}\n`);
+    await print(`${JSON.stringify(JSON.parse(await formatMetadata(fields, readSecret(environment))), null, 2)}\n`);
   } catch (error) {
     // Whoever asks wants to be told; the hook itself would print nothing.
     await print(`no block: ${/** @type {Error} */ (error).message}\n`);

@@ -36,10 +36,10 @@ const FIELDS: fc.Arbitrary<MetadataFields> = fc.record(
 const SECRET = fc.option(fc.string({ unit: 'binary', minLength: 1, maxLength: 40 }), { nil: undefined });
 
 describe('formatMetadata', () => {
-  test('writes the line that the gateway’s own would write, byte for byte, signed and unsigned', () => {
-    holds(
-      fc.property(FIELDS, SECRET, (fields, secret) => {
-        const line = formatMetadata(fields, secret);
+  test('writes the line that the gateway’s own would write, byte for byte, signed and unsigned', async () => {
+    await holds(
+      fc.asyncProperty(FIELDS, SECRET, async (fields, secret) => {
+        const line = await formatMetadata(fields, secret);
 
         expect(line).toBe(formatOfShared(fields, secret));
         expect(line.length).toBeLessThanOrEqual(MAX_METADATA_LENGTH);
@@ -51,24 +51,24 @@ describe('formatMetadata', () => {
     ['plain text', 'tea ', 7_900],
     ['text that doubles when it is escaped', '"\n', 3_950],
     ['text of which each character becomes six', '\0', 1_310],
-  ])('keeps as much of a long prompt as there is room for: %s', (_, unit, atLeast) => {
+  ])('keeps as much of a long prompt as there is room for: %s', async (_, unit, atLeast) => {
     const long = unit.repeat(200_000);
 
-    const kept: string = JSON.parse(formatMetadata({ prompt: long })).prompt;
+    const kept: string = JSON.parse(await formatMetadata({ prompt: long })).prompt;
 
     expect(long.startsWith(kept)).toBe(true);
     expect(kept.length).toBeGreaterThan(atLeast);
   });
 
-  test('drops machine, cwd and transcript path, in that order, where no prompt is left to shorten', () => {
+  test('drops machine, cwd and transcript path, in that order, where no prompt is left to shorten', async () => {
     const names = ['session_id', 'machine', 'transcript_path', 'cwd'];
-    const kept = (length: number) => {
+    const kept = async (length: number) => {
       const [machine, cwd, transcript_path] = [{ fqdn: 'm'.repeat(length) }, 'c'.repeat(length), 't'.repeat(length)];
-      const line = formatMetadata({ session_id: 's1', prompt: 'Tea?', machine, transcript_path, cwd });
+      const line = await formatMetadata({ session_id: 's1', prompt: 'Tea?', machine, transcript_path, cwd });
       return names.filter((name) => name in JSON.parse(line));
     };
 
-    expect([2_600, 3_900, 7_800, 8_000].map(kept)).toEqual([
+    expect(await Promise.all([2_600, 3_900, 7_800, 8_000].map(kept))).toEqual([
       ['session_id', 'machine', 'transcript_path', 'cwd'],
       ['session_id', 'transcript_path', 'cwd'],
       ['session_id', 'transcript_path'],
