@@ -3,6 +3,7 @@ import type { ClientRequest } from '@loom/shared/testing/claude-code/request.ts'
 import type { ReceivedSpan } from '@loom/shared/testing/otlp.ts';
 import { startRedis } from '@loom/shared/testing/redis.ts';
 import { apiError, hang, raw } from '@loom/shared/testing/reply.ts';
+import { until } from '@loom/shared/testing/until.ts';
 import { startUpstream } from '@loom/shared/testing/upstream.ts';
 import { bodyOf } from '../../../gateway/test/e2e/forwarded.ts';
 import { heard, openWorld, orphansOf, shown, talker, treeOf, turnOf } from './world.ts';
@@ -186,6 +187,41 @@ describe('a turn', () => {
       '      chat claude-opus-5-5',
     ]);
   });
+
+  test.concurrent('is one for each thing that is typed, through a title, a count, `!command`, --resume and /clear, by a hook whose clock is an hour off', async () => {
+    const beganAt = Date.now();
+    const client = talker('all day', {}, { sent_at: new Date(beganAt - 3_600_000).toISOString() });
+    const say = async (request: ClientRequest) => {
+      await world.deliver(request, { text: 'Yes.' });
+      client.receive(heard({ text: 'Yes.' }));
+    };
+    const ended = async (session: string, count: number) => {
+      await until(async () => (await world.turnsEnded(session)).length >= count, { withinMs: 20_000 });
+      return (await world.turnsEnded(session)).map(({ data }) => [data.prompt, data.endReason, data.calls.main]);
+    };
+    const { session } = client;
+    await say(client.prompt('One.'));
+    await world.deliver(client.title(), { text: '{"title":"Yes"}' });
+    await world.deliver(client.countTokens(), {});
+    await say(client.bash('ls', 'gate.txt'));
+    client.resume();
+    await say(client.prompt('Three.'));
+    const before = await ended(session, 3);
+    client.clear();
+    await say(client.prompt('Four.'));
+
+    expect(before).toEqual([
+      ['One.', 'end_turn', 1],
+      [expect.stringContaining('<bash-input>ls</bash-input>'), 'end_turn', 1],
+      ['Three.', 'end_turn', 1],
+    ]);
+    expect(await ended(client.session, 1)).toEqual([['Four.', 'end_turn', 1]]);
+    expect(client.session).not.toBe(session);
+    await until(() => world.of(session).filter(({ name }) => name === 'turn').length === 3, { withinMs: 20_000 });
+    const roots = named(world.of(session), 'user-turn');
+    expect(new Set(roots.map(({ traceId }) => traceId)).size).toBe(3);
+    expect(roots.every(({ startedAt }) => startedAt >= beganAt)).toBe(true);
+  }, 60_000);
 
   test.concurrent('takes no block for its trace that somebody pasted, or that a tool printed', async () => {
     const client = talker('pasted');
