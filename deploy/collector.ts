@@ -68,6 +68,8 @@ try {
     line: say,
     isSettled: ({ turns }) => [logfire, phoenix].every(({ spans }) => roots(spans).length === turns.length),
   });
+  // They were sent at the end of each service.
+  await until(() => logfire.metrics.length > 0, { withinMs: READY_MS });
   await collector.stop();
   report();
 } catch (error) {
@@ -92,6 +94,9 @@ function report(): void {
   say(
     `${'log records'.padEnd(90)} Logfire ${String(logfire.logs.length).padStart(3)}, Phoenix ${String(phoenix.logs.length).padStart(3)}`,
   );
+  say(
+    `${'metrics'.padEnd(90)} Logfire ${String(namesOf(logfire.metrics)).padStart(3)}, Phoenix ${String(namesOf(phoenix.metrics)).padStart(3)}`,
+  );
   const checks: [string, boolean][] = [
     [
       'Phoenix gets each span of a kind that Logfire gets, and no other',
@@ -100,12 +105,18 @@ function report(): void {
     ['no span in Phoenix is under one that is not there', danglingParents(parented(phoenix.spans)).length === 0],
     ['no span in Logfire is under one that is not there', danglingParents(parented(logfire.spans)).length === 0],
     ['Phoenix gets no log records', phoenix.logs.length === 0],
+    ['Logfire gets metrics, and Phoenix none', logfire.metrics.length > 0 && phoenix.metrics.length === 0],
   ];
   say();
   for (const [claim, holds] of checks) {
     if (!holds) process.exitCode = 1;
     say(`${holds ? 'ok   ' : 'WRONG'}  ${claim}`);
   }
+}
+
+/** How many there are, however often each was sent. */
+function namesOf(metrics: readonly { name: string }[]): number {
+  return new Set(metrics.map(({ name }) => name)).size;
 }
 
 function roots(spans: ReceivedSpan[]): ReceivedSpan[] {

@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { addConnecting } from './connecting.ts';
 import { findSince, type Since } from './core/since.ts';
 import { example } from './example.ts';
@@ -21,7 +21,7 @@ export function createProgram(): Command {
 
   live(program.command('transcripts'))
     .description('show the lines of the transcripts as they come: → the user, ← the model, · all else')
-    .argument('[session-prefix]', 'only sessions whose id begins so', '')
+    .addArgument(optional('[session-prefix]', 'only sessions whose id begins so', 'all of them'))
     .addHelpText('after', example('loom transcripts 3f2a', 'follow one session'))
     .action(async (prefix, options) => (await import('./commands/transcripts.ts')).showTranscripts(prefix, options));
 
@@ -43,7 +43,7 @@ export function createProgram(): Command {
   program
     .command('trace')
     .description("show the spans of a session's last turn as a tree: start, duration, tokens, cache, cost, edits")
-    .argument('[session-prefix]', 'the session whose id begins so (default: the newest turn of all)', '')
+    .addArgument(optional('[session-prefix]', 'the session whose id begins so', 'the newest turn of all'))
     .addOption(json('the turn as one JSON object'))
     .addHelpText('after', example('loom trace 3f2a', "that session's last turn"))
     .action(async (prefix, options) => (await import('./commands/trace.ts')).showTrace(prefix, options));
@@ -51,7 +51,13 @@ export function createProgram(): Command {
   program
     .command('why')
     .description('explain one request: who was waited for, what each rewriter did and why, which words changed')
-    .argument('[request-id|session-prefix]', "its own id, the API's request-id, or a session for its newest", '')
+    .addArgument(
+      optional(
+        '[request-id|session-prefix]',
+        "its own id, the API's request-id, or a session for its newest",
+        'the newest request of all',
+      ),
+    )
     .addOption(json('its events as one JSON object'))
     .addHelpText('after', example('loom why req_011CTea', 'the id that the transcript names'))
     .action(async (words, options) => (await import('./commands/why.ts')).explain(words, options));
@@ -81,6 +87,11 @@ export function createProgram(): Command {
     .action(async (options) => (await import('./commands/doctor.ts')).runDoctor(options));
 
   return program;
+}
+
+/** A word that may be left out, and what is meant then; the command is given an empty one. */
+function optional(word: string, description: string, otherwise: string): Argument {
+  return new Argument(word, description).default('', otherwise);
 }
 
 function addDeadLetters(command: Command): void {
