@@ -104,5 +104,5 @@ describe('three replicas', () => {
       holdings(session).some(({ toMs }, at, all) => toMs > (all[at + 1]?.fromMs ?? Number.POSITIVE_INFINITY)),
     );
     expect(doubled).toEqual([]);
-  });
+  }, 300_000);
 });
