@@ -42,6 +42,7 @@ export function firstByteChart(cells: FirstByteCell[]): string {
   const title = 'Added to the first byte of an answer, by the size of the request (logarithmic)';
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y}" font-family="sans-serif" font-size="13" fill="#222">`,
+    `<title>${title}</title>`,
     `<rect width="${WIDTH}" height="${y}" fill="#fff"/>`,
     `<text x="12" y="28" font-size="15" font-weight="bold">${title}</text>`,
     ...parts,
