@@ -45,7 +45,9 @@ export class Targets {
   async startPrinting(name: string, script: string, args: string[] = [], isMeasured = true): Promise<Target> {
     const child = isMeasured ? this.#spawnMeasured(script, args, {}) : this.start(script, args);
     const [line] = (await once(child.stdout as NodeJS.ReadableStream, 'data')) as [Buffer];
-    return this.#target(name, `http://127.0.0.1:${line.toString().trim()}`, child);
+    const target = this.#target(name, `http://127.0.0.1:${line.toString().trim()}`, child);
+    // Nobody listens to a question there.
+    return isMeasured ? target : { ...target, process: undefined };
   }
 
   /** A Redis, both rewriters and a gateway that exports its telemetry to `collector` ('' for none). */
