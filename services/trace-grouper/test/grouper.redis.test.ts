@@ -211,7 +211,7 @@ describe('the grouper', () => {
     const [ended] = await bed.ended(1);
 
     expect([ended?.data.models, ended?.data.costUsd]).toEqual([['claude-opus-5-5'], null]);
-    expect([...grouper.counters.unpriced]).toEqual([['claude-unheard-of-1', 1]]);
+    expect([...grouper.counters.unpriced]).toEqual([['claude-unheard-of-1-20260801', 1]]);
   });
 
   test('ends a turn that failed, after the time for a retry', async () => {

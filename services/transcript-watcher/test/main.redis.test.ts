@@ -10,15 +10,30 @@ const world = await World.open();
 const S1 = '5f0c3c1e-6a51-4a0e-9a0b-0c1d2e3f4a5b';
 const S2 = '4e1d2b3a-6a51-4a0e-9a0b-0c1d2e3f4a5b';
 
-afterEach(() => world.clear());
+const children: WatcherProcess[] = [];
+
+afterEach(async () => {
+  await Promise.all(children.splice(0).map((child) => child.isRunning && child.end('SIGKILL')));
+  await world.clear();
+});
 afterAll(() => world.close());
+
+function launch(...parameters: ConstructorParameters<typeof WatcherProcess>): WatcherProcess {
+  const child = new WatcherProcess(...parameters);
+  children.push(child);
+  return child;
+}
+
+/** What is written before a session's first look may be from before it was watched. */
+const begun = () => until(() => world.redis.hexists(`t:watched:${S1}`, 'begun'));
 
 describe('the service', () => {
   test('says that its folder is missing, waits for it, and hands its sessions over when it is ended', async () => {
-    const child = new WatcherProcess(world.environment({ CLAUDE_DATA_DIR: join(world.folder, 'later') }));
+    const child = launch(world.environment({ CLAUDE_DATA_DIR: join(world.folder, 'later') }));
     await until(() => child.hasLogged('started'));
     await world.request(S1);
     await until(() => child.held.size === 1);
+    await begun();
     await world.append(`../later/projects/p/${S1}.jsonl`, 'one');
 
     expect(await world.texts(1)).toEqual(['one']);
@@ -33,10 +48,11 @@ describe('the service', () => {
   test('makes no spans of what it keeps in Redis for itself', async () => {
     const collector = await startOtlpReceiver();
     const telemetry = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_SERVICE_NAME: 'transcript-watcher' };
-    const child = new WatcherProcess(world.environment(telemetry));
+    const child = launch(world.environment(telemetry));
     await until(() => child.hasLogged('started'));
     await world.request(S1);
     await until(() => child.held.size === 1);
+    await begun();
     await world.append(`p/${S1}.jsonl`, 'one');
     await world.texts(1);
     await child.end('SIGTERM');
@@ -46,7 +62,7 @@ describe('the service', () => {
   });
 
   test('ends soon although Redis is away', async () => {
-    const child = new WatcherProcess(world.environment());
+    const child = launch(world.environment());
     await until(() => child.hasLogged('started'));
     await world.request(S1);
     await until(() => child.held.size === 1);
@@ -65,7 +81,7 @@ describe('the service', () => {
     await world.append(`p/${S2}.jsonl`, 'two');
     await utimes(join(world.folder, `projects/p/${S2}.jsonl`), old, old);
 
-    const child = new WatcherProcess(world.environment(), '--scan');
+    const child = launch(world.environment(), '--scan');
 
     expect(await child.end()).toBe(0);
     expect(child.printed).toEqual([
@@ -77,7 +93,7 @@ describe('the service', () => {
       expect.stringMatching(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/),
       'p',
     ]);
-    await until(() => world.redis.hexists(`t:watched:${S1}`, 'begun'));
+    await begun();
     await world.append(`p/${S1}.jsonl`, 'later');
     expect(await world.texts(1)).toEqual(['later']);
   });
@@ -85,14 +101,14 @@ describe('the service', () => {
   test('says for --scan that Redis is away', async () => {
     await world.server.kill();
 
-    const child = new WatcherProcess(world.environment(), '--scan');
+    const child = launch(world.environment(), '--scan');
 
     expect(await child.end()).toBe(1);
     expect(child.printed).toEqual(['transcript-watcher: Redis did not answer within 3000 ms']);
   });
 
   test('prints its settings for --help and ends', async () => {
-    const child = new WatcherProcess(world.environment(), '--help');
+    const child = launch(world.environment(), '--help');
 
     expect(await child.end()).toBe(0);
     expect(child.printed.join('\n')).toContain('LOOM_WATCH_POLL_MS');

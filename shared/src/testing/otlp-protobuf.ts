@@ -89,7 +89,7 @@ function fixed(parent: Message, field: number): bigint {
 }
 
 function millisecondsOf(parent: Message, field: number): number {
-  return Number(fixed(parent, field)) / 1e6;
+  return Number(fixed(parent, field) / 1_000n) / 1_000;
 }
 
 function messages(parent: Message, field: number): Message[] {
