@@ -43,6 +43,8 @@ beforeAll(async () => {
     ...{ OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_SERVICE_NAME: 'gateway' },
     // The exporter by itself would wait for a collector, and try again, for so long.
     OTEL_EXPORTER_OTLP_TIMEOUT: '600000',
+    // A metric that is not taken would be told of first, and all else a minute later.
+    OTEL_METRICS_EXPORTER: 'none',
   });
   const settings: Record<(typeof NAMES)[number], Record<string, string>> = {
     off: {},
