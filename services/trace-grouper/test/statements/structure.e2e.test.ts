@@ -220,6 +220,7 @@ describe('a turn', () => {
     ]);
     expect(await ended(client.session, 1)).toEqual([['Four.', 'end_turn', 1]]);
     expect(client.session).not.toBe(session);
+    await world.ended(client.session);
     await until(() => world.of(session).filter(({ name }) => name === 'turn').length === 3);
     const roots = named(world.of(session), 'user-turn');
     expect(new Set(roots.map(({ traceId }) => traceId)).size).toBe(3);
