@@ -24,7 +24,8 @@ export function startExport(): void {
   const timeout = process.env['OTEL_EXPORTER_OTLP_TIMEOUT'] ? {} : { timeoutMillis: 5_000 };
   const exporting = { compression: CompressionAlgorithm.GZIP, ...timeout };
   // Batches of 64: a collector refuses 20 MiB, and what it refuses is lost. Below 200 KB a span they stay under 13 MB.
-  const limits = { maxQueueSize: 4_096, maxExportBatchSize: 64, scheduledDelayMillis: 1_000 };
+  const maxQueueSize = Number(process.env['OTEL_BSP_MAX_QUEUE_SIZE']) || 4_096;
+  const limits = { maxQueueSize, maxExportBatchSize: 64, scheduledDelayMillis: 1_000 };
   const batching = { ...limits, selfObsMeterProvider: lossCounting };
   // What a killed process had not sent by then is missing in its trace; one request's spans still leave together.
   const spans = new SpanDelivery(new OTLPTraceExporter(exporting), { ...batching, scheduledDelayMillis: 200 });
