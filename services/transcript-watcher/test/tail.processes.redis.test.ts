@@ -70,7 +70,7 @@ async function follow(
 }
 
 test('each line that stood in a file is published once, in order, whatever is done to the file and its readers', async () => {
-  const { killed, epochs, expected } = await follow(20_261_122, 300);
+  const { killed, epochs, expected } = await follow(20_261_122, 500);
 
   expect((await bed.lines()).map(({ data }) => data.line ?? data.bytes)).toEqual(expected);
   // Else this run would show nothing.
