@@ -55,6 +55,7 @@ try {
 
   say('holding a conversation through the whole stack …');
   const told = await holdConversation({
+    takesMetrics: false,
     endpoint: url,
     project: PROJECT,
     line: say,

@@ -29,6 +29,8 @@ export interface Telling {
   endpoint: string;
   /** Phoenix's. */
   project: string;
+  /** Whether the endpoint takes metrics too. Default: true. */
+  takesMetrics?: boolean;
   /** Asked until it is true; only then is the stack stopped. */
   isSettled: (told: Told) => Promise<boolean> | boolean;
   line: (line: string) => void;
@@ -44,7 +46,8 @@ const tools = {
  * Holds a conversation through the whole stack, with the real hook and the real services against a scripted API: a title,
  * a turn with two tools at once, one with a subagent, and one that is just answered.
  */
-export async function holdConversation({ endpoint, project, isSettled, line }: Telling): Promise<Told> {
+export async function holdConversation(telling: Telling): Promise<Told> {
+  const { endpoint, project, takesMetrics = true, isSettled, line } = telling;
   const redis = await startRedis();
   const upstream = await startUpstream();
   const state = await mkdtemp(join(tmpdir(), 'loom-otel-'));
@@ -55,6 +58,7 @@ export async function holdConversation({ endpoint, project, isSettled, line }: T
     line: (service, text) => line(`${service}: ${text}`),
     environment: {
       OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
+      ...(!takesMetrics && { OTEL_METRICS_EXPORTER: 'none' }),
       LOOM_PROJECT: project,
       LOOM_TURN_GRACE_MS: String(GRACE_MS),
       LOOM_HUMAN: 'Sam',
