@@ -163,12 +163,12 @@ class RunningService implements Service {
   }
 
   #sources(): Source[] {
-    const { on, streams, claimIdleMs } = this.#options;
+    const { on, streams, rewriter, claimIdleMs } = this.#options;
     const names = new Set(Object.keys(on).map((type) => STREAM_OF[type as EventType]));
     return [...names].map((name) => ({
       key: streams.key(name),
-      // What was asked before we were there is past its deadline; facts are wanted from the first that is left.
-      from: name === 'requests' ? '$' : '0',
+      // A question from before we were there is past its deadline; facts are wanted from the first that is left.
+      from: rewriter && name === 'requests' ? '$' : '0',
       claimIdleMs: () => claimIdleMs ?? (name === 'requests' ? this.#questionIdleMs() : CLAIM_IDLE_MS),
     }));
   }

@@ -11,7 +11,7 @@ import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 import { type Bed, openBed, quiet } from './fixtures/bed.ts';
-import { spoolFull } from './fixtures/drafts.ts';
+import { requestReceived, spoolFull } from './fixtures/drafts.ts';
 
 let server: RedisServer;
 let bed: Bed;
@@ -64,6 +64,23 @@ describe('a service', () => {
       },
     ]);
     expect(await bed.pending('alerts', 'echo')).toBe(0);
+  });
+
+  test('that answers no questions handles a request that was told of before it was there', async () => {
+    await bed.publish(requestReceived(bed.streams.key('edits:g1')));
+    const seen: string[] = [];
+
+    await start({
+      on: {
+        'request.received': ({ data }) => {
+          seen.push(data.requestId);
+          return none;
+        },
+      },
+    });
+
+    await until(() => seen.length > 0);
+    expect(seen).toEqual(['r1']);
   });
 
   test('gives an event to one of its replicas, and to each other service', async () => {

@@ -45,6 +45,14 @@ describe('the service', () => {
     expect(await world.redis.llen('t:bull:watch:wait')).toBe(1);
   });
 
+  test('watches a session whose first request came before it was there', async () => {
+    await world.request(S1);
+    await world.append(`p/${S1}.jsonl`, 'one');
+    launch(world.environment({ LOOM_WATCH_FROM: 'start' }));
+
+    expect(await world.texts(1)).toEqual(['one']);
+  });
+
   test('makes no spans of what it keeps in Redis for itself', async () => {
     const collector = await startOtlpReceiver();
     const telemetry = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_SERVICE_NAME: 'transcript-watcher' };
