@@ -94,6 +94,11 @@ export class Ledger {
     return sum(this.#alerts.map(of));
   }
 
+  /** How often Redis was told to have lost what it held. */
+  get emptied(): number {
+    return new Set(this.#alerts.filter(({ type }) => type === 'redis.emptied').map(({ id }) => id)).size;
+  }
+
   /** How many events each turn lacks of the three that each of its answers has; 0 where each was asked for once. */
   lackOf({ turns }: Account): Map<string, number> {
     return new Map(

@@ -164,9 +164,12 @@ function emptyRow(name: string, fault: string, act: (world: World) => Promise<vo
     async run(world) {
       const { account, callers } = await world.tell(2);
       const before = await world.losses(account);
+      const told = world.ledger.emptied;
       await act(world);
       await world.tell(3, account, callers);
-      return { account, lost: [...before, ...(await world.losses(account))] };
+      const lost = [...before, ...(await world.losses(account))];
+      if (world.ledger.emptied === told) lost.push('word of what Redis had held');
+      return { account, lost, told: '`redis.emptied` tells of it' };
     },
   };
 }

@@ -18,6 +18,7 @@ const ROUTES: Record<keyof typeof EventData, string> = {
   'turn.ended': 'trace-grouper → anyone',
   'spool.full': 'gateway → operator',
   'stream.gap': 'gateway, any reader → operator',
+  'redis.emptied': 'gateway → operator',
 };
 
 /** The README's table of events, from the schemas: a line each; a field with `?` may be absent. */

@@ -250,6 +250,13 @@ export const EventData = {
     to: z.string(),
     lost: z.int().positive(),
   }),
+  /** What Redis alone held is lost: events that nobody had read, turns under way. */
+  'redis.emptied': z.looseObject({
+    /** Who noticed. */
+    gateway: z.string(),
+    /** When it was there for the last time. RFC 3339, UTC. */
+    since: z.iso.datetime(),
+  }),
 } as const;
 
 export { type CapturedMessage, CaptureMode, type ContentBlock } from './event-data/capture.ts';
@@ -276,6 +283,7 @@ export const STREAM_OF = {
   'turn.ended': 'turns',
   'spool.full': 'alerts',
   'stream.gap': 'alerts',
+  'redis.emptied': 'alerts',
 } as const satisfies Record<EventType, string>;
 export type StreamName = (typeof STREAM_OF)[EventType];
 

@@ -21,6 +21,7 @@ import { LedgerStore } from './adapters/ledger-store.ts';
 import { MessagesHandler } from './adapters/messages-handler.ts';
 import { openMetrics } from './adapters/metrics.ts';
 import { Presence } from './adapters/presence.ts';
+import { RedisHistory } from './adapters/redis-history.ts';
 import { RewriterRegistry } from './adapters/rewriter-registry.ts';
 import { SessionRecords } from './adapters/session-records.ts';
 import { Spool } from './adapters/spool.ts';
@@ -86,6 +87,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   await registry.start();
   presence.start();
   const keeper = new StreamKeeper({ streams, publisher, log, gateway });
+  const history = new RedisHistory({ streams, publisher, log, gateway });
   const server = await listen(app, 'LOOM_PORT', config.LOOM_HOST, config.LOOM_PORT);
   const adminServer = await listen(admin, 'LOOM_ADMIN_PORT', config.LOOM_ADMIN_HOST, config.LOOM_ADMIN_PORT);
   server.on('drop', () => metrics.connectionsDropped.add(1));
@@ -111,6 +113,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
     adminServer.closeAllConnections();
     registry.stop();
     keeper.stop();
+    history.stop();
     await holds.close();
     replies.close();
     await ledger.close();

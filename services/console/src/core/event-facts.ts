@@ -64,6 +64,7 @@ const FACTS: Facts = {
   'turn.started': ({ profile, prompt }) => [profile, prompt],
   'turn.ended': (data) => figuresOf(data).map(({ piece }) => textOf(piece)),
   'spool.full': ({ gateway, dropped }) => [gateway, `${counted(dropped, 'event')} dropped`],
+  'redis.emptied': ({ gateway, since }) => [gateway, `what Redis held is lost, it was there at ${since}`],
   'stream.gap': ({ group, lost, state, stream }) => [group, `lost ${lost} ${state} of ${stream}`],
 };
 

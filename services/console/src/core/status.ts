@@ -83,6 +83,7 @@ function detailOf({ type, data }: LoomEvent): string {
     return plain([data.rewriter, data.outcome, data.reason].filter((part) => part !== undefined).join(' '));
   if (type === 'identity.lost') return plain(`${data.rewriter} ${data.reason}`);
   if (type === 'compaction.unrecognised' || type === 'transcript.refused') return plain(data.reason);
+  if (type === 'redis.emptied') return plain(`it was there at ${data.since}`);
   if (type === 'stream.gap') return plain(`${data.group} of ${data.stream}`);
   return '';
 }
