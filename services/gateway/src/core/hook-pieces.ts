@@ -21,6 +21,8 @@ const HOOK_PREFIX = /^[\w:.-]{1,100} hook (?:additional context|success): /;
 const LONGEST_PREFIX = 130;
 /** Clients cut what a hook says above 10,000 characters, and Loom's own says 8,000 at most: a longer object is no block. */
 const LONGEST_BLOCK = 16_384;
+/** What the client puts between the texts that it quotes. */
+const JOINER = '\n\n';
 const WRAPPERS = [
   { open: '<system-reminder>', close: '</system-reminder>', needsPrefix: true },
   { open: '<user-prompt-submit-hook>', close: '</user-prompt-submit-hook>', needsPrefix: false },
@@ -73,6 +75,8 @@ export function findQuotedPieces(text: string, accept: AcceptMetadata): TextRang
     cuts.push(...wrappers.flatMap(({ inner, lines: inside }) => cutsOf(text, inside, inner, true)));
     next += Math.max(1, wrappers.flatMap(({ lines: inside }) => inside).length);
   }
+  const last = cuts.at(-1);
+  if (last?.end === text.length && text.endsWith(JOINER, last.start)) last.start -= JOINER.length;
   return cuts;
 }
 

@@ -44,19 +44,23 @@ export function replayLedger(
   for (const [message, anchor] of anchors) {
     const texts = new ClientTexts(tree, message, sha256);
     for (const head of merged.get(message) ?? []) {
-      for (const { rewriter, edits } of entriesAt(head)) {
-        const appended = edits.filter(({ kind }) => kind === 'append');
-        for (const edit of appended) if (replayEdit(message, edit, rewriter, texts)) result.replayed++;
-      }
+      for (const { rewriter, edit } of inOrder(entriesAt(head)))
+        if (edit.kind === 'append' && replayEdit(message, edit, rewriter, texts)) result.replayed++;
     }
-    const entries = entriesAt(anchor).toSorted((a, b) => a.order - b.order || (a.rewriter < b.rewriter ? -1 : 1));
-    const edits = entries.flatMap((entry) => entry.edits.map((edit) => ({ rewriter: entry.rewriter, edit })));
-    for (const { rewriter, edit } of edits.toSorted((a, b) => behind(a.edit) - behind(b.edit))) {
+    for (const { rewriter, edit } of inOrder(entriesAt(anchor))) {
       if (replayEdit(message, edit, rewriter, texts)) result.replayed++;
       else result.missed++;
     }
   }
   return result;
+}
+
+/** The edits of one anchor as they were applied, in whatever order their entries are found. */
+function inOrder(entries: LedgerEntry[]): { rewriter: string; edit: DurableEdit }[] {
+  return entries
+    .toSorted((a, b) => a.order - b.order || (a.rewriter < b.rewriter ? -1 : 1))
+    .flatMap(({ rewriter, edits }) => edits.map((edit) => ({ rewriter, edit })))
+    .toSorted((a, b) => behind(a.edit) - behind(b.edit));
 }
 
 function behind(edit: DurableEdit): number {

@@ -139,7 +139,11 @@ describe('findQuotedPieces', () => {
   test('finds the wrappers of a quoted conversation wherever a line begins with one', () => {
     const text = `This is the conversation:\n\none\n\n${hookWrapper(LINE)}\n\ntwo\n\n${hookWrapper(LINE)}`;
 
-    expect(kept(text)).toBe('This is the conversation:\n\none\n\ntwo\n\n');
+    expect(kept(text)).toBe('This is the conversation:\n\none\n\ntwo');
+  });
+
+  test('leaves the line breaks with which a quoted prompt itself ends', () => {
+    expect(kept(`one\n\ntwo\n\n\n${hookWrapper(LINE)}`)).toBe('one\n\ntwo\n');
   });
 
   test('leaves what another hook says in the same wrapper, and a block without one', () => {

@@ -126,6 +126,20 @@ describe('replayLedger, of a message that the client merged out of several', () 
     expect(rendered(tree).messages).toEqual([user(text('one'), text('two'), text('behind one'), text('behind both'))]);
   });
 
+  test('appends in the order of the rewriters, whatever order the entries come in', () => {
+    const [one] = anchorsOf(cutTree({ messages: [user(text('one'))] }), 's1', sha256).values();
+    const entries = [entry('b', 2, append('b')), entry('c', 1, append('late', 1)), entry('a', 1, append('a'))];
+
+    for (const shuffled of [entries, entries.toReversed()]) {
+      const tree = cutTree({ messages: [user(text('one'), text('two'))] });
+      const anchors = anchorsOf(tree, 's1', sha256);
+      const entriesAt = (anchor: string) => (anchor === one ? shuffled : []);
+      replayLedger(tree, anchors, entriesAt, sha256, mergedAnchorsOf(tree, 's1', anchors, sha256));
+
+      expect(rendered(tree).messages).toEqual([user(text('one'), text('two'), text('a'), text('b'), text('late'))]);
+    }
+  });
+
   // With a look at all of them for each, it would take a minute.
   test('is done with very many edits of very many texts', () => {
     const texts = Array.from({ length: 10_000 }, (_, index) => text(`text ${index}`));
