@@ -31,4 +31,17 @@ describe('the image', () => {
       folders.map((folder) => [folder, asked(readJson(join(folder, 'package.json')))]),
     );
   });
+
+  // Packages of OpenTelemetry name each other's exact versions: a manifest that asks for another one brings a second copy
+  // of nearly all of them, for each that asks, into every process that exports.
+  test('gets one copy of each package of OpenTelemetry', () => {
+    const { packages } = readJson('deploy/package-lock.json');
+    const names = Object.keys(packages).flatMap(
+      (path) => /node_modules\/(@opentelemetry\/[^/]+)$/.exec(path)?.[1] ?? [],
+    );
+    const twice = names.filter((name, at) => names.indexOf(name) !== at);
+
+    // The instrumentation of ioredis is released later than the rest, and names the version before.
+    expect(twice.filter((name) => name !== '@opentelemetry/instrumentation')).toEqual([]);
+  });
 });
