@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
-import { suppressTracing } from '@opentelemetry/core';
 import type { Redis } from 'ioredis';
 import { claimPending, type Entry } from './claim.ts';
 import { joinGroup, leaveGroup, type Start } from './consumer-group.ts';
@@ -8,6 +7,7 @@ import { InFlight } from './in-flight.ts';
 import type { Logger } from './log.ts';
 import { reasonOf } from './redaction.ts';
 import type { Streams } from './streams.ts';
+import { suppressTracing } from './telemetry.ts';
 
 export interface Source {
   key: string;

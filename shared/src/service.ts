@@ -1,7 +1,6 @@
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
-import { suppressTracing } from '@opentelemetry/core';
 import { keepAnnouncing } from './announcing.ts';
 import { observeGroup } from './bus-metrics.ts';
 import { Consumer, type Source } from './consumer.ts';
@@ -14,6 +13,7 @@ import { RedisClock } from './redis-clock.ts';
 import type { RewriterOptions } from './rewriter.ts';
 import { exitOnSignals } from './signals.ts';
 import type { Streams } from './streams.ts';
+import { suppressTracing } from './telemetry.ts';
 
 export interface ServiceOptions {
   /** Also the name of the consumer group: all replicas share it, each event goes to one of them. */

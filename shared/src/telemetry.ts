@@ -3,6 +3,7 @@ import {
   type Attributes,
   type Context,
   context,
+  createContextKey,
   createTraceState,
   isSpanContextValid,
   type Link,
@@ -13,7 +14,6 @@ import {
   TraceFlags,
   trace,
 } from '@opentelemetry/api';
-import { suppressTracing } from '@opentelemetry/core';
 import { findTraceParent, formatTraceParent } from './trace-context.ts';
 
 /** Every attribute name that Loom writes: OpenTelemetry's semantic conventions 1.45 where they have one, else `loom.*`. */
@@ -131,6 +131,14 @@ export function traceparentOf(span: Span): string {
 /** The span's vendor state as a `tracestate`; undefined when there is none. */
 export function tracestateOf(span: Span): string | undefined {
   return span.spanContext().traceState?.serialize() || undefined;
+}
+
+// The key of @opentelemetry/core, which an SDK looks for; that package loads every semantic convention there is for it.
+const SUPPRESSED = createContextKey('OpenTelemetry SDK Context Key SUPPRESS_TRACING');
+
+/** The context in which an SDK makes no spans; its trace stays that of `parent`. */
+export function suppressTracing(parent: Context): Context {
+  return parent.setValue(SUPPRESSED, true);
 }
 
 /**

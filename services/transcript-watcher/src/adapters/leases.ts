@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@loom/shared/log.ts';
 import { errorTypeOf, reasonOf } from '@loom/shared/redaction.ts';
 import type { Streams } from '@loom/shared/streams.ts';
+import { suppressTracing } from '@loom/shared/telemetry.ts';
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
-import { suppressTracing } from '@opentelemetry/core';
 import { type Job, WaitingError, Worker } from 'bullmq';
 import { type Lease, QUEUE } from './lease-queue.ts';
 
