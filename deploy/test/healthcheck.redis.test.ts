@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { freePort } from '@loom/shared/testing/free-port.ts';
+import { PASSED_ON } from '@loom/shared/testing/passed-on.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { findServices } from '../up/services.ts';
@@ -22,7 +23,7 @@ const pids = new Map<string, number>();
 beforeAll(async () => {
   redis = await startRedis();
   environment = {
-    PATH: process.env['PATH'],
+    ...PASSED_ON,
     REDIS_URL: redis.url,
     LOOM_PORT: String(await freePort()),
     LOOM_ADMIN_PORT: String(await freePort()),

@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { PASSED_ON } from '@loom/shared/testing/passed-on.ts';
 import { Installation } from '../systemd/installation.ts';
 import { findServices } from '../up/services.ts';
 
@@ -35,7 +36,7 @@ const SETTINGS = join(root, 'etc/loom/loom.env');
 
 function run(program: 'install' | 'uninstall', ...words: string[]): string[] {
   const command = [join(ROOT, 'deploy', `${program}.ts`), '--destdir', root, ...words];
-  const env = { PATH: process.env['PATH'], CLAUDE_DATA_DIR: claude };
+  const env = { ...PASSED_ON, CLAUDE_DATA_DIR: claude };
   return execFileSync(process.execPath, command, { encoding: 'utf8', env }).trimEnd().split('\n');
 }
 

@@ -10,6 +10,7 @@ import { ClaudeCode } from '@loom/shared/testing/claude-code/claude-code.ts';
 import type { ClientRequest } from '@loom/shared/testing/claude-code/request.ts';
 import { freePort } from '@loom/shared/testing/free-port.ts';
 import { startOtlpReceiver } from '@loom/shared/testing/otlp.ts';
+import { PASSED_ON } from '@loom/shared/testing/passed-on.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { startUpstream } from '@loom/shared/testing/upstream.ts';
 import { modelAnswer, respond, SUMMARY } from '../../services/gateway/test/e2e/model.ts';
@@ -113,7 +114,7 @@ async function refusals(): Promise<string[]> {
 
 /** What the console prints, as the operator. */
 function loom(...words: string[]): string {
-  const env = { PATH: process.env['PATH'], ...redis.environmentOf('operator') };
+  const env = { ...PASSED_ON, ...redis.environmentOf('operator') };
   return execFileSync(process.execPath, [join(SERVICES, 'console/src/main.ts'), ...words], { encoding: 'utf8', env });
 }
 

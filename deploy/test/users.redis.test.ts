@@ -13,6 +13,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { CommonConfig, loadConfig } from '@loom/shared/config.ts';
+import { PASSED_ON } from '@loom/shared/testing/passed-on.ts';
 import { aclOf, writeUsers } from '../redis/acl.ts';
 import { findServices } from '../up/services.ts';
 import { startGuardedRedis } from './guarded-redis.ts';
@@ -275,7 +276,7 @@ describe('loom-health', () => {
     writeFileSync(at('bin/systemctl'), systemctl, { mode: 0o755 });
 
     const { REDIS_URL } = redis.environmentOf('intro-injector');
-    const env = { PATH: `${at('bin')}:${process.env['PATH']}`, REDIS_URL, LOOM_USERS: redis.users };
+    const env = { ...PASSED_ON, PATH: `${at('bin')}:${process.env['PATH']}`, REDIS_URL, LOOM_USERS: redis.users };
     const said = execFileSync('sh', [at('deploy/systemd/loom-health'), '0'], { encoding: 'utf8', env });
 
     // Of a Redis that refused to answer it would say nothing.

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { encodeEvent } from '@loom/shared/event.ts';
 import { freePort } from '@loom/shared/testing/free-port.ts';
+import { PASSED_ON } from '@loom/shared/testing/passed-on.ts';
 import { startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { event, requestForwarded, turnSummary } from './events.ts';
@@ -26,10 +27,9 @@ const ENVIRONMENT = {
 };
 
 beforeAll(async () => {
-  const { PATH } = process.env;
   gateway = spawn(process.execPath, ['src/main.ts'], {
     cwd: join(FOLDER, '../gateway'),
-    env: { PATH, ...ENVIRONMENT, LOOM_KEY_PREFIX: 't', LOOM_EXPECTED_REWRITERS: ',', LOG_LEVEL: 'error' },
+    env: { ...PASSED_ON, ...ENVIRONMENT, LOOM_KEY_PREFIX: 't', LOOM_EXPECTED_REWRITERS: ',', LOG_LEVEL: 'error' },
     stdio: 'inherit',
   });
   // As the others announce themselves.

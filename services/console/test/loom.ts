@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { PASSED_ON } from '@loom/shared/testing/passed-on.ts';
 import { until } from '@loom/shared/testing/until.ts';
 
 export const FOLDER = join(import.meta.dirname, '..');
@@ -19,9 +20,8 @@ const running = new Set<ChildProcess>();
 /** Starts a command as a child process in a pipe, with this Redis and the prefix `t`; times are UTC. */
 export function start(words: string[], environment: NodeJS.ProcessEnv, command = process.execPath): Running {
   const own = command === process.execPath ? ['src/main.ts'] : [];
-  const { PATH, HOME } = process.env;
-  const NODE_COMPILE_CACHE = join(FOLDER, '../../node_modules/.cache/loom');
-  const env = { PATH, HOME, NODE_COMPILE_CACHE, TZ: 'UTC', LOOM_KEY_PREFIX: 't', ...environment };
+  const { HOME } = process.env;
+  const env = { ...PASSED_ON, HOME, TZ: 'UTC', LOOM_KEY_PREFIX: 't', ...environment };
   const child = spawn(command, [...own, ...words], { cwd: FOLDER, env, stdio: ['ignore', 'pipe', 'pipe'] });
   running.add(child);
   const texts = { stdout: '', stderr: '' };

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { deadLetter } from '@loom/shared/dead-letter.ts';
+import { PASSED_ON } from '@loom/shared/testing/passed-on.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { openBus } from './bus.ts';
 import { draft, event, transcriptLine } from './events.ts';
@@ -15,8 +16,14 @@ afterAll(() => bus.close());
 /** Runs a command in a terminal of its own (util-linux's `script`), so many columns wide. */
 function inTerminal(columns: number, words: string, environment: NodeJS.ProcessEnv = {}) {
   const command = `stty cols ${columns} -echo; exec ${process.execPath} src/main.ts ${words}`;
-  const { PATH } = process.env;
-  const env = { PATH, TZ: 'UTC', TERM: 'xterm-256color', SHELL: '/bin/sh', LOOM_KEY_PREFIX: 't', ...bus.environment };
+  const env = {
+    ...PASSED_ON,
+    TZ: 'UTC',
+    TERM: 'xterm-256color',
+    SHELL: '/bin/sh',
+    LOOM_KEY_PREFIX: 't',
+    ...bus.environment,
+  };
   const child = spawn('/usr/bin/env', ['script', '-qec', command, '/dev/null'], {
     cwd: FOLDER,
     env: { ...env, ...environment },

@@ -10,6 +10,7 @@ import { ClaudeCode } from '@loom/shared/testing/claude-code/claude-code.ts';
 import { type ClientRequest, uuidOf } from '@loom/shared/testing/claude-code/request.ts';
 import { freePort } from '@loom/shared/testing/free-port.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '@loom/shared/testing/otlp.ts';
+import { PASSED_ON } from '@loom/shared/testing/passed-on.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { answer } from '@loom/shared/testing/reply.ts';
 import { until } from '@loom/shared/testing/until.ts';
@@ -108,7 +109,7 @@ function treeOf(spans: ReceivedSpan[], parentId = '', indent = ''): string[] {
 /** A `loom` that runs as somebody in a pipe runs it. */
 function loom(...words: string[]) {
   const command = join(import.meta.dirname, '../../console/src/main.ts');
-  const env = { PATH: process.env['PATH'], TZ: 'UTC', REDIS_URL: redis.url, LOOM_KEY_PREFIX: 'loom' };
+  const env = { ...PASSED_ON, TZ: 'UTC', REDIS_URL: redis.url, LOOM_KEY_PREFIX: 'loom' };
   const child = spawn(process.execPath, [command, ...words], { env, stdio: ['ignore', 'pipe', 'inherit'] });
   let written = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
