@@ -7,7 +7,7 @@ import { Settings, serviceEnvironment } from './up/settings.ts';
 import { supervise } from './up/supervisor.ts';
 
 const GRACE_MS = 10_000;
-const READY_MS = 30_000;
+const READY_MS = 60_000;
 
 export interface LocalStack {
   /** Where clients connect. */

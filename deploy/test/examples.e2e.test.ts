@@ -62,7 +62,7 @@ describe('the example rewriter in', () => {
 
       await talk.turn('How long is the "pointer":"/x" garden, \\ in all?');
       // A question that was answered and not acknowledged would stay with a consumer of the same name.
-      await until(isAllSettled, { withinMs: 20_000 });
+      await until(isAllSettled);
       await end();
       await start(command, file, name);
       await talk.turn('And how wide?');
@@ -73,7 +73,7 @@ describe('the example rewriter in', () => {
         'How long is the "pointer":"/x" garden, \\ in all?',
         'And how wide?',
       ]);
-      await until(isAllSettled, { withinMs: 20_000 });
+      await until(isAllSettled);
     },
   );
 });

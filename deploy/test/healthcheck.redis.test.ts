@@ -15,6 +15,7 @@ const ROOT = join(import.meta.dirname, '../..');
 const services = findServices(join(ROOT, 'services'));
 
 let redis: RedisServer;
+let client: ReturnType<RedisServer['client']>;
 let environment: NodeJS.ProcessEnv;
 const state = mkdtempSync(join(tmpdir(), 'loom-health-'));
 const running = new Map<string, Supervised>();
@@ -22,6 +23,7 @@ const pids = new Map<string, number>();
 
 beforeAll(async () => {
   redis = await startRedis();
+  client = redis.client();
   environment = {
     ...PASSED_ON,
     REDIS_URL: redis.url,
@@ -32,7 +34,7 @@ beforeAll(async () => {
   };
 });
 afterEach(async () => {
-  for (const service of running.values()) await service.stop(10_000);
+  for (const service of running.values()) await service.stop(60_000);
   running.clear();
 });
 afterAll(async () => {
@@ -46,6 +48,8 @@ async function start(name: string): Promise<void> {
   const command = [process.execPath, ...service.command.slice(1)];
   const watcher = { started: (_: string, pid: number) => pids.set(name, pid), ended: () => {}, line: () => {} };
   running.set(name, supervise({ name, folder: service.folder, command, environment }, watcher));
+  // First what the check will ask for: each check is a process.
+  await until(async () => (await client.keys(`loom:service:${name}:*`)).length > 0);
   await until(async () => (await health(name)) === 0);
 }
 
@@ -65,7 +69,7 @@ describe('the health check', () => {
     // It resolves when the check calls the service alive.
     await Promise.all(others.map(start));
 
-    await Promise.all(others.map((name) => running.get(name)?.stop(10_000)));
+    await Promise.all(others.map((name) => running.get(name)?.stop(60_000)));
 
     expect(await Promise.all(others.map((name) => health(name)))).toEqual(others.map(() => 1));
   });

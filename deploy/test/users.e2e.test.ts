@@ -3,11 +3,11 @@ import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { decodeEvent, type EventType, type LoomEvent, STREAM_OF } from '@loom/shared/event.ts';
 import { formatMetadata } from '@loom/shared/metadata.ts';
 import { messageOf } from '@loom/shared/testing/answer.ts';
 import { ClaudeCode } from '@loom/shared/testing/claude-code/claude-code.ts';
 import type { ClientRequest } from '@loom/shared/testing/claude-code/request.ts';
+import { EventReader } from '@loom/shared/testing/event-reader.ts';
 import { freePort } from '@loom/shared/testing/free-port.ts';
 import { startOtlpReceiver } from '@loom/shared/testing/otlp.ts';
 import { PASSED_ON } from '@loom/shared/testing/passed-on.ts';
@@ -95,14 +95,11 @@ async function turn(prompt: string): Promise<void> {
   appendFileSync(transcript, `${JSON.stringify(line)}\n`);
 }
 
-async function events<Type extends EventType>(type: Type): Promise<LoomEvent<Type>[]> {
-  const entries = await redis.tester.xrange(`loom:${STREAM_OF[type]}`, '-', '+');
-  return entries.map(([, fields]) => decodeEvent(fields)).filter((event) => event.type === type) as LoomEvent<Type>[];
-}
+const events = new EventReader(redis.tester);
 
 const isReady = async () => (await fetch(`http://127.0.0.1:${adminPort}/readyz`)).ok;
-const turnsEnd = (count: number) => until(async () => (await events('turn.ended')).length === count);
-const linesCome = (count: number) => until(async () => (await events('transcript.line')).length === count);
+const turnsEnd = (count: number) => until(async () => (await events.of('turn.ended')).length === count);
+const linesCome = (count: number) => until(async () => (await events.of('transcript.line')).length === count);
 
 const turnSpans = () => collector.spans.filter(({ service, name }) => service === 'loom' && name === 'turn');
 
@@ -138,7 +135,7 @@ describe('Loom, each service as its own user of Redis', () => {
     await turnsEnd(3);
     await until(() => turnSpans().length === 3);
 
-    const outcomes = (await events('request.forwarded')).map(({ data }) =>
+    const outcomes = (await events.of('request.forwarded')).map(({ data }) =>
       data.edits.map(({ rewriter, outcome }) => `${rewriter} ${outcome}`),
     );
     expect(outcomes).toEqual([

@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createLog, decodeEvent, type EventType, type LoomEvent, loadConfig } from '@loom/shared';
+import { createLog, type EventType, type LoomEvent, loadConfig } from '@loom/shared';
+import { EventReader } from '@loom/shared/testing/event-reader.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { startUpstream } from '@loom/shared/testing/upstream.ts';
@@ -38,6 +39,7 @@ export async function startHarness(
   const start = () => startGateway(loadConfig(Config, settings), log);
   let gateway = await start();
   const client = redis.client();
+  const reader = new EventReader(client);
 
   return {
     redis,
@@ -62,9 +64,7 @@ export async function startHarness(
     },
     /** The events of a type that are on its stream now. */
     async events<Type extends EventType>(stream: string, type: Type): Promise<LoomEvent<Type>[]> {
-      const entries = await client.xrange(`loom:${stream}`, '-', '+');
-      const all = entries.map(([, fields]) => decodeEvent(fields));
-      return all.filter((event) => event.type === type) as LoomEvent<Type>[];
+      return reader.of(type, stream);
     },
     /** Waits until a stream has this many events of a type. */
     async eventsWhen<Type extends EventType>(stream: string, type: Type, count: number): Promise<LoomEvent<Type>[]> {

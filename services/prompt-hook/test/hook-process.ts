@@ -33,7 +33,7 @@ export function runHook(
   { node = process.execPath, file = HOOK, args = [] }: { node?: string; file?: string; args?: string[] } = {},
 ): HookRun {
   const stdin = typeof input === 'string' || Buffer.isBuffer(input) ? input : JSON.stringify(input);
-  const run = spawnSync(node, [file, ...args], { input: stdin, env: environment, timeout: 15_000 });
+  const run = spawnSync(node, [file, ...args], { input: stdin, env: environment, timeout: 60_000 });
   return { code: run.status, stdout: run.stdout.toString(), stderr: run.stderr.toString() };
 }
 

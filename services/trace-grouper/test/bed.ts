@@ -1,17 +1,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import {
-  contextOf,
-  createLog,
-  type Draft,
-  decodeEvent,
-  type EventType,
-  type LoomEvent,
-  loadConfig,
-  STREAM_OF,
-  Streams,
-} from '@loom/shared';
+import { contextOf, createLog, type Draft, type EventType, type LoomEvent, loadConfig, Streams } from '@loom/shared';
+import { EventReader } from '@loom/shared/testing/event-reader.ts';
 import { type OtlpReceiver, startOtlpReceiver } from '@loom/shared/testing/otlp.ts';
 import type { RedisServer } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
@@ -76,6 +67,7 @@ export async function openBed(server: RedisServer, collector: Collector) {
   beds += 1;
   const prefix = `{t${beds}}`;
   const redis = server.client();
+  const reader = new EventReader(redis, prefix);
   const gateway = new Streams({ url: server.url, prefix, source: '/loom/gateway/g1', log });
   await until(() => gateway.connected);
   const presence = `${prefix}:service:gateway:g1`;
@@ -121,9 +113,7 @@ export async function openBed(server: RedisServer, collector: Collector) {
     },
     /** The events of a type so far. */
     async events<Type extends EventType>(type: Type): Promise<LoomEvent<Type>[]> {
-      const entries = await redis.xrange(key(STREAM_OF[type]), '-', '+');
-      const all = entries.map(([, fields]) => decodeEvent(fields));
-      return all.filter((event) => event.type === type) as LoomEvent<Type>[];
+      return reader.of(type);
     },
     /** Waits until so many turns have ended, and their spans are with the collector. */
     async ended(count: number): Promise<LoomEvent<'turn.ended'>[]> {

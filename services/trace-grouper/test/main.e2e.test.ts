@@ -129,8 +129,10 @@ describe('the process', () => {
       return [code, texts.join('')];
     };
 
-    const help = await printed(run(['--help']));
-    const unpriced = await printed(run([], { LOOM_PRICES_FILE: '/none.yaml' }));
+    // Without the SDK, which takes its time.
+    const silent = { OTEL_EXPORTER_OTLP_ENDPOINT: '' };
+    const help = await printed(run(['--help'], silent));
+    const unpriced = await printed(run([], { ...silent, LOOM_PRICES_FILE: '/none.yaml' }));
 
     expect(help).toEqual([0, expect.stringContaining('LOOM_TURN_IDLE_MS')]);
     expect(unpriced).toEqual([1, 'trace-grouper: expected a price table at /none.yaml\n']);

@@ -79,12 +79,12 @@ describe('the grouper', () => {
     await sleep(1_500);
     const alarms = bed.key('bull:turn-end:delayed');
     for (const alarm of await bed.redis.zrange(alarms, '0', '-1')) await bed.redis.zadd(alarms, 0, alarm);
-    const others = Array.from({ length: 200 }, (_, at) => turn(at + 2)[1]);
+    const others = Array.from({ length: 40 }, (_, at) => turn(at + 2)[1]);
     await bed.publish(...others.flat(), ...answered);
 
     await bed.start({ LOOM_TURN_IDLE_MS: '1000', LOOM_TURN_TOOL_IDLE_MS: '1000' });
 
-    const ended = (await bed.ended(201)).filter(({ subject }) => subject === 's1');
+    const ended = (await bed.ended(41)).filter(({ subject }) => subject === 's1');
     expect(ended.map(({ data }) => [data.calls.main, data.endReason, data.answer])).toEqual([
       [2, 'end_turn', 'Mended 1.'],
     ]);

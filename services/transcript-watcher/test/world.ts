@@ -2,10 +2,11 @@ import { appendFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { loadConfig } from '@loom/shared/config.ts';
-import { type DataOf, decodeEvent, encodeEvent, type LoomEvent } from '@loom/shared/event.ts';
+import { type DataOf, encodeEvent, type LoomEvent } from '@loom/shared/event.ts';
 import { createLog, type Logger } from '@loom/shared/log.ts';
 import { startService } from '@loom/shared/service.ts';
 import { Streams } from '@loom/shared/streams.ts';
+import { EventReader } from '@loom/shared/testing/event-reader.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import type { Redis } from 'ioredis';
@@ -37,6 +38,7 @@ export class World {
   readonly redis: Redis;
   readonly folder: string;
   readonly #gateway: Redis;
+  readonly #events: EventReader;
   readonly #replicas = new Set<Replica>();
   #requests = 0;
 
@@ -44,6 +46,7 @@ export class World {
     this.server = server;
     this.folder = folder;
     this.redis = server.client();
+    this.#events = new EventReader(this.redis, 't');
     this.#gateway = server.client();
   }
 
@@ -138,9 +141,7 @@ export class World {
 
   /** What was published so far, in order. */
   async published(): Promise<PublishedLine[]> {
-    const entries = await this.redis.xrange('t:transcripts', '-', '+');
-    return entries.map(([, fields]) => {
-      const { data, traceparent } = decodeEvent(fields) as LoomEvent<'transcript.line'>;
+    return (await this.#events.of('transcript.line')).map(({ data, traceparent }) => {
       const { text, file, agentId } = data;
       return { text, file, traceparent, ...(agentId === undefined ? {} : { agentId }) };
     });
@@ -153,11 +154,7 @@ export class World {
   }
 
   async alerts(): Promise<object[]> {
-    const entries = await this.redis.xrange('t:alerts', '-', '+');
-    return entries.map(([, fields]) => {
-      const { type, subject, data } = decodeEvent(fields);
-      return { type, subject, data };
-    });
+    return (await this.#events.on('alerts')).map(({ type, subject, data }) => ({ type, subject, data }));
   }
 
   /** Ends the watchers and forgets all sessions. */

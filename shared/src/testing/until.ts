@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /**
- * Waits until a condition holds, asking every 10 ms, and returns its first truthy value. Rejects with what was seen
- * last, so that the failure says how far it came. A condition that throws does not hold yet.
+ * Waits until a condition holds and returns its first truthy value; asks every 10 ms, and less often the longer it has
+ * waited: asking must not be what keeps the machine busy. Rejects with what was seen last, so that the failure says how
+ * far it came. A condition that throws does not hold yet.
  *
  * @param withinMs how long to ask, milliseconds of wall clock. The default is no claim about what is waited for: it
  *   ends what hangs, and is long enough for a machine that does ten other things
@@ -14,7 +15,7 @@ export async function until<T>(
   condition: () => T | Promise<T>,
   { withinMs = 60_000 }: { withinMs?: number } = {},
 ): Promise<T> {
-  const deadline = performance.now() + withinMs;
+  const startedAt = performance.now();
   for (;;) {
     let seen: unknown;
     try {
@@ -24,10 +25,11 @@ export async function until<T>(
     } catch (error) {
       seen = error;
     }
-    if (performance.now() >= deadline) {
+    const waitedMs = performance.now() - startedAt;
+    if (waitedMs >= withinMs) {
       const shown = seen instanceof Error ? seen.message : JSON.stringify(seen);
       throw new Error(`expected ${condition.toString()} within ${withinMs} ms, got ${shown}`, { cause: seen });
     }
-    await delay(10);
+    await delay(Math.min(Math.max(10, waitedMs / 50), 50));
   }
 }

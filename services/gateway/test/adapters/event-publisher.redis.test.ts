@@ -3,21 +3,27 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type Draft, decodeEvent, Streams } from '@loom/shared';
+import { EventReader } from '@loom/shared/testing/event-reader.ts';
 import { recordSpans } from '@loom/shared/testing/recorded-spans.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
+import type { Redis } from 'ioredis';
 import { EventPublisher } from '../../src/adapters/event-publisher.ts';
 import { openMetrics } from '../../src/adapters/metrics.ts';
 import { Spool } from '../../src/adapters/spool.ts';
 import { log } from '../quiet-log.ts';
 
 let server: RedisServer;
+let client: Redis;
+let events: EventReader;
 let streams: Streams;
 let folder: string;
 
 beforeEach(async () => {
   server = await startRedis();
+  client = server.client();
+  events = new EventReader(client);
   folder = await mkdtemp(join(tmpdir(), 'loom-spool-'));
   streams = new Streams({ url: server.url, prefix: 'loom', source: '/test', log });
 });
@@ -40,8 +46,7 @@ const bypass = (requestId: string): Draft => ({
 
 /** What is on the stream, as a consumer takes it: each id once. */
 async function published(): Promise<string[]> {
-  const entries = await server.client().xrange('loom:alerts', '-', '+');
-  const once = new Map(entries.map(([, fields]) => decodeEvent(fields)).map((event) => [event.id, event]));
+  const once = new Map((await events.on('alerts')).map((event) => [event.id, event]));
   return [...once.values()].map(({ type, data }) =>
     type === 'rewriter.bypassed' ? data.requestId : `${type} ${JSON.stringify(data)}`,
   );
@@ -51,7 +56,7 @@ describe('EventPublisher', () => {
   test('keeps the order of what was under way when Redis froze and died, and of what came after', async () => {
     const { spool, publisher } = open();
     await until(() => streams.connected);
-    const [, pid] = /process_id:(\d+)/.exec(await server.client().info('server')) ?? [];
+    const [, pid] = /process_id:(\d+)/.exec(await client.info('server')) ?? [];
     server.freeze();
     publisher.publish(bypass('r1'), ROOT_CONTEXT);
     const startedMs = performance.now();
@@ -81,7 +86,7 @@ describe('EventPublisher', () => {
       await server.start();
       await until(async () => (await published()).length === 1);
 
-      const [[, fields = []] = []] = await server.client().xrange('loom:alerts', '-', '+');
+      const [[, fields = []] = []] = await client.xrange('loom:alerts', '-', '+');
       expect(recorded.spanIds()).toEqual([decodeEvent(fields).traceparent.split('-')[2]]);
       await publisher.close();
     } finally {
@@ -92,7 +97,7 @@ describe('EventPublisher', () => {
   test('gives up what Redis will never take, and publishes what stands behind it', async () => {
     const { spool, publisher } = open();
     await until(() => streams.connected);
-    await server.client().set('loom:elsewhere', 'no stream');
+    await client.set('loom:elsewhere', 'no stream');
     publisher.publish({ ...bypass('r1'), stream: 'loom:elsewhere' }, ROOT_CONTEXT);
     publisher.publishNow(bypass('r2'), ROOT_CONTEXT);
 
@@ -114,7 +119,6 @@ describe('EventPublisher', () => {
 
     await server.start();
 
-    const client = server.client();
     await until(async () => (await client.xlen('loom:alerts')) === 2);
     expect((await client.xrange('loom:alerts', '-', '+', 'COUNT', 1)).map(([, first]) => first)).toEqual([fields]);
     await publisher.close();

@@ -2,7 +2,8 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { decodeEvent, type EventType, type LoomEvent, STREAM_OF } from '@loom/shared';
+import type { EventType, LoomEvent } from '@loom/shared';
+import { EventReader } from '@loom/shared/testing/event-reader.ts';
 import { freePort } from '@loom/shared/testing/free-port.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
@@ -47,6 +48,7 @@ export interface Stack {
 export async function startStack(settings: Record<string, string> = {}): Promise<Stack> {
   const [redis, upstream] = await Promise.all([startRedis({ aof: true }), startUpstream(respond)]);
   const client = redis.client();
+  const reader = new EventReader(client);
   // The kernel keeps what a killed process has written; waiting for the disk would only make the machine's load the test's.
   const spareDisk = () => client.config('SET', 'appendfsync', 'no');
   await spareDisk();
@@ -104,9 +106,7 @@ export async function startStack(settings: Record<string, string> = {}): Promise
     },
     editPrompt,
     async events<Type extends EventType>(type: Type): Promise<LoomEvent<Type>[]> {
-      const entries = await client.xrange(`loom:${STREAM_OF[type]}`, '-', '+');
-      const all = entries.map(([, fields]) => decodeEvent(fields));
-      return all.filter((event) => event.type === type) as LoomEvent<Type>[];
+      return reader.of(type);
     },
     async close() {
       await Promise.all(services.map((service) => service.kill()));

@@ -7,14 +7,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { decodeEvent } from '@loom/shared';
+import { EventReader } from '@loom/shared/testing/event-reader.ts';
 import { freePort } from '@loom/shared/testing/free-port.ts';
 import { PASSED_ON } from '@loom/shared/testing/passed-on.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { answer, type Gate, type Reply } from '@loom/shared/testing/reply.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { startUpstream, type Upstream } from '@loom/shared/testing/upstream.ts';
-import type { Redis } from 'ioredis';
 import { alphaRequest } from '../alpha.ts';
 import { ServiceProcess } from '../e2e/service-process.ts';
 import { startRewriter } from '../scripted-rewriter.ts';
@@ -22,7 +21,7 @@ import { startRewriter } from '../scripted-rewriter.ts';
 const GATEWAY = fileURLToPath(new URL('../..', import.meta.url));
 
 let redis: RedisServer;
-let reader: Redis;
+let events: EventReader;
 let upstream: Upstream;
 let folder: string;
 let environment: Record<string, string>;
@@ -30,7 +29,7 @@ let gateway: ServiceProcess;
 
 beforeAll(async () => {
   [redis, upstream] = await Promise.all([startRedis(), startUpstream()]);
-  reader = redis.client();
+  events = new EventReader(redis.client());
 });
 afterAll(() => Promise.all([redis.close(), upstream.close()]));
 beforeEach(async () => {
@@ -61,11 +60,8 @@ async function stream(session: string): Promise<string> {
 
 /** The upstream's ids of the answers whose completion is on the stream, each as often as it is there under another id. */
 async function published(): Promise<(string | null)[]> {
-  const events = (await reader.xrange('loom:responses', '-', '+')).map(([, fields]) => decodeEvent(fields));
-  const once = new Map(events.map((event) => [event.id, event]));
-  return [...once.values()].flatMap((event) =>
-    event.type === 'response.completed' ? [event.data.upstreamRequestId] : [],
-  );
+  const once = new Map((await events.of('response.completed')).map((event) => [event.id, event]));
+  return [...once.values()].map(({ data }) => data.upstreamRequestId);
 }
 
 /** The same, but that its last half waits. */
@@ -174,8 +170,7 @@ describe('the process of a gateway', () => {
     await gateway.start();
 
     await until(async () => (await published()).includes(id));
-    const received = await reader.xrange('loom:requests', '-', '+');
-    expect(received.map(([, fields]) => decodeEvent(fields).subject)).toEqual(['frozen']);
+    expect((await events.on('requests')).map(({ subject }) => subject)).toEqual(['frozen']);
   });
 });
 

@@ -4,10 +4,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { decodeEvent, formatMetadata, type LoomEvent } from '@loom/shared';
+import { formatMetadata, type LoomEvent } from '@loom/shared';
 import { type Answer, messageOf } from '@loom/shared/testing/answer.ts';
 import { ClaudeCode, type ClaudeCodeOptions } from '@loom/shared/testing/claude-code/claude-code.ts';
 import { type ClientRequest, uuidOf } from '@loom/shared/testing/claude-code/request.ts';
+import { EventReader } from '@loom/shared/testing/event-reader.ts';
 import { freePort } from '@loom/shared/testing/free-port.ts';
 import { type ReceivedSpan, startOtlpReceiver } from '@loom/shared/testing/otlp.ts';
 import type { RedisServer } from '@loom/shared/testing/redis.ts';
@@ -49,6 +50,7 @@ export async function openWorld(
   upstream.script = playScenes;
   const url = `http://127.0.0.1:${ports.LOOM_PORT}`;
   const reader = redis.client();
+  const events = new EventReader(reader, prefix);
   await Promise.all([...services.values()].map((service) => service.start()));
 
   function playScenes(request: RecordedRequest): Reply {
@@ -108,9 +110,7 @@ export async function openWorld(
       });
     },
     async turnsEnded(session: string): Promise<LoomEvent<'turn.ended'>[]> {
-      const entries = await reader.xrange(`${prefix}:turns`, '-', '+');
-      const all = entries.map(([, fields]) => decodeEvent(fields)).filter(({ subject }) => subject === session);
-      return all.filter((event): event is LoomEvent<'turn.ended'> => event.type === 'turn.ended');
+      return (await events.of('turn.ended')).filter(({ subject }) => subject === session);
     },
     /**
      * Waits until a turn of the session has ended and its spans have come, each with the request span above it; the
