@@ -3,7 +3,7 @@ import { deadLetter } from '@loom/shared/dead-letter.ts';
 import { decodeEvent, type LoomEvent } from '@loom/shared/event.ts';
 import { openBus } from './bus.ts';
 import { draft, event, SESSION } from './events.ts';
-import { killAll, run } from './loom.ts';
+import { killAll, runHere } from './loom.ts';
 
 const bus = await openBus();
 const { redis } = bus;
@@ -26,7 +26,7 @@ afterAll(async () => {
   await bus.close();
 });
 
-const deadLetters = (...words: string[]) => run(['dead-letters', ...words], bus.environment);
+const deadLetters = (...words: string[]) => runHere(['dead-letters', ...words], bus.environment);
 const eventsOf = async (key: string): Promise<LoomEvent[]> =>
   (await redis.xrange(key, '-', '+')).map(([, fields]) => decodeEvent(fields));
 

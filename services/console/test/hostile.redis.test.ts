@@ -13,7 +13,7 @@ import {
   turnEnded,
   turnSummary,
 } from './events.ts';
-import { killAll, run, start, watch } from './loom.ts';
+import { killAll, run, runHere, start, watch } from './loom.ts';
 
 const bus = await openBus();
 afterAll(async () => {
@@ -88,7 +88,7 @@ describe('loom, where somebody wrote into Redis what a terminal obeys, prints no
   test.each([['status'], ['why r1'], ['why r1 --json'], ['trace'], ['dead-letters list'], ['doctor']])(
     'loom %s',
     async (words) => {
-      const { lines, stderr } = await run(words.split(' '), bus.environment);
+      const { lines, stderr } = await (words === 'doctor' ? run : runHere)(words.split(' '), bus.environment);
 
       expect(lines.length + stderr.length).toBeGreaterThan(0);
       expect(`${lines.join('\n')}${stderr}`).not.toMatch(OBEYED);
@@ -98,7 +98,7 @@ describe('loom, where somebody wrote into Redis what a terminal obeys, prints no
   test('loom dead-letters show', async () => {
     const [letter] = await bus.redis.xrevrange('t:dead-letters', '+', '-');
 
-    const { code, lines } = await run(['dead-letters', 'show', letter?.[0] as string], bus.environment);
+    const { code, lines } = await runHere(['dead-letters', 'show', letter?.[0] as string], bus.environment);
 
     expect(code).toBe(0);
     expect(lines.join('\n')).not.toMatch(OBEYED);

@@ -4,7 +4,7 @@ import { startService } from '@loom/shared/service.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { openBus } from './bus.ts';
 import { draft, event, responseCompleted } from './events.ts';
-import { killAll, run, start, watch } from './loom.ts';
+import { killAll, run, runHere, start, watch } from './loom.ts';
 
 const bus = await openBus();
 afterAll(async () => {
@@ -81,7 +81,7 @@ describe('loom status', () => {
     );
     await bus.redis.xadd('t:alerts', `${Date.now() - 3_700_000}-0`, ...fields);
 
-    const { lines } = await run(['status'], bus.environment);
+    const { lines } = await runHere(['status'], bus.environment);
 
     expect(lines.at(-1)).toBe('no alerts in the last hour');
   });

@@ -3,7 +3,7 @@ import type { TurnSummary } from '@loom/shared/turn-summary.ts';
 import { formatTrace } from '../src/core/trace-page.ts';
 import { openBus } from './bus.ts';
 import { plainScreen, SESSION, turnSummary } from './events.ts';
-import { killAll, run } from './loom.ts';
+import { killAll, runHere } from './loom.ts';
 
 const bus = await openBus();
 beforeEach(async () => {
@@ -20,7 +20,7 @@ async function store(summary: TurnSummary, endedAt: number): Promise<void> {
   await bus.redis.zadd('t:last-turns', endedAt, summary.session);
 }
 
-const trace = (...words: string[]) => run(['trace', ...words], bus.environment);
+const trace = (...words: string[]) => runHere(['trace', ...words], bus.environment);
 
 describe('loom trace', () => {
   test('draws the newest turn', async () => {

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from '@jest/globals';
 import { freePort } from '@loom/shared/testing/free-port.ts';
 import { startRedis } from '@loom/shared/testing/redis.ts';
 import { eventSchema } from '../src/core/json-schema.ts';
-import { killAll, run } from './loom.ts';
+import { killAll, run, runHere } from './loom.ts';
 
 const server = await startRedis();
 afterAll(async () => {
@@ -19,7 +19,8 @@ describe('loom', () => {
   test('explains every command, with an example, in 80 columns', async () => {
     const commands = [...COMMANDS, ...VERBS];
 
-    const explained = await Promise.all(commands.map((words) => run([...words, '--help'])));
+    const explained = [];
+    for (const words of commands) explained.push(await runHere([...words, '--help']));
 
     expect(explained.flatMap(({ lines }) => lines.filter((line) => line.length > 80))).toEqual([]);
     const shown = explained.map(({ code, lines, stderr }) => {
@@ -62,7 +63,7 @@ describe('loom', () => {
       "loom: option '--since <id|duration>' argument 'tea' is invalid. Expected an entry id such as 1760000000000-0, or a duration such as 10m.\n",
     ],
   ])('refuses %p', async (words, stderr) => {
-    expect(await run(words)).toEqual({ code: 2, lines: [], stderr });
+    expect(await runHere(words)).toEqual({ code: 2, lines: [], stderr });
   });
 
   test('prints the schema of the events, and the AsyncAPI document, without Redis', async () => {

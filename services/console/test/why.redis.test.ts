@@ -11,7 +11,7 @@ import {
   responseCompleted,
   SESSION,
 } from './events.ts';
-import { killAll, run } from './loom.ts';
+import { killAll, runHere } from './loom.ts';
 
 const bus = await openBus();
 beforeEach(async () => {
@@ -53,7 +53,7 @@ async function publishExchange(): Promise<void> {
   await Promise.all(others.map((other) => bus.publish(other)));
 }
 
-const why = (...words: string[]) => run(['why', ...words], bus.environment);
+const why = (...words: string[]) => runHere(['why', ...words], bus.environment);
 /** Without the time, which Redis and the publisher give. */
 const timeless = (lines: string[]) => lines.map((line) => line.replace(/^\d\d:\d\d:\d\d /, ''));
 
