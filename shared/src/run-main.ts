@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import { ConfigError } from './config.ts';
 
 export interface MainOptions {
@@ -28,6 +29,8 @@ export async function runMain({ name, usage, explained = [] }: MainOptions, main
   }
   try {
     await main();
+    // A process that is killed would leave nothing of it to the next one.
+    flushCompileCache();
   } catch (error) {
     const isExplained = [ConfigError, ...explained].some((kind) => error instanceof kind);
     const shown = error instanceof Error ? (isExplained ? error.message : error.stack) : String(error);
