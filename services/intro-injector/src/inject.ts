@@ -1,7 +1,7 @@
 import type { Edit } from '@loom/shared/edit.ts';
 import type { LoomEvent } from '@loom/shared/event.ts';
 import type { Logger } from '@loom/shared/log.ts';
-import type { MemorableStore } from './adapters/memorable-store.ts';
+import type { MemorableStore, Seen } from './adapters/memorable-store.ts';
 import { choose, type Layout } from './core/choose.ts';
 import { tidy } from './core/memorables.ts';
 
@@ -31,36 +31,36 @@ export interface Injector {
 export function createInjector(store: MemorableStore, layout: Layout, log: Logger): Injector {
   const counters = { hits: 0, misses: 0, failed: 0, released: 0 };
 
-  async function take(list: Promise<string[]>, session: string): Promise<string[]> {
-    try {
-      return await list;
-    } catch (error) {
+  function take({ list, fault }: Seen, session: string): string[] {
+    if (fault !== undefined) {
       // The list is another service's: a wrong type or a missing right there must not cost this request its hold.
       counters.failed += 1;
-      log.warn("Intro's memorables cannot be read", { session, error, counters });
-      return [];
+      log.warn("Intro's memorables cannot be read", { session, error: fault, counters });
     }
+    return list;
   }
 
-  async function compose(session: string, anchor: string, list: Promise<string[]>): Promise<string | undefined> {
-    const { items, neutralised } = tidy(await take(list, session));
-    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
-      const { text, ...choice } = choose(items, await store.findInjected(session, items), layout);
-      if (!text) {
-        // They may be taken by another replica's answer to this very question.
-        const answered = await store.findText(session, anchor);
-        return answered ?? miss('no memorable is new', { session, items: items.length, neutralised });
-      }
+  async function compose(session: string, anchor: string, seen: Seen): Promise<string | undefined> {
+    const { items, neutralised } = tidy(take(seen, session));
+    let injected = new Set(seen.isInjected && items.filter(seen.isInjected));
+    // One more where nothing was known for the first.
+    const attempts = seen.isInjected ? MAX_ATTEMPTS : MAX_ATTEMPTS + 1;
+    for (let attempt = 1; attempt <= attempts; attempt += 1) {
+      const { text, ...choice } = choose(items, injected, layout);
+      if (!text) return miss('no memorable is new', { session, items: items.length, neutralised });
 
-      const recorded = await store.record(session, anchor, { text, items: choice.items });
-      if (!recorded) continue;
+      const recorded = await store.record(session, anchor, { text, items: choice.items }, items);
+      if ('injected' in recorded) {
+        injected = recorded.injected;
+        continue;
+      }
       if (recorded.isFirst) log.info("the session has its first of Intro's memorables", { session });
       counters.hits += 1;
       const counts = { items: items.length, injected: choice.items.length, overBudget: choice.waiting, neutralised };
       log.debug('memorables proposed', { session, ...counts, counters });
       return recorded.text;
     }
-    return miss('other messages were faster to take the memorables', { session, attempt: MAX_ATTEMPTS });
+    return miss('other messages were faster to take the memorables', { session, attempt: attempts });
   }
 
   function miss(reason: string, fields: Record<string, unknown>): undefined {
@@ -79,11 +79,8 @@ export function createInjector(store: MemorableStore, layout: Layout, log: Logge
       const last = data.view?.last;
       if (!session || !last?.anchor || last.role !== 'user') return [];
 
-      // In one round trip: somebody waits, and most prompts are new.
-      const list = store.readList(session);
-      // Where it is not needed, its fault is nobody's.
-      list.catch(() => {});
-      const text = (await store.findText(session, last.anchor)) ?? (await compose(session, last.anchor, list));
+      const seen = await store.look(session, last.anchor);
+      const text = seen.text ?? (await compose(session, last.anchor, seen));
       if (!text) return [];
       return [{ op: 'add', path: `${last.pointer}/content/-`, value: { type: 'text', text }, durable: true }];
     },

@@ -174,27 +174,39 @@ describe('propose', () => {
 
   test('repeats the block that another replica recorded for the message since it looked', async () => {
     await intro.rpush(LIST, 'tea');
-    const { propose, counts } = replica((store) => ({
-      async readList(session) {
+    const { propose } = replica((store) => ({
+      async look(session, name) {
+        const seen = await store.look(session, name);
         await replica().propose(asked('a'));
-        return store.readList(session);
+        await intro.del(LIST);
+        return seen;
       },
     }));
 
     expect(await propose(asked('a'))).toEqual(edit('tea'));
-    expect(counts).toEqual([]);
   });
 
   test('chooses anew when another message takes a memorable after the choice', async () => {
     await intro.rpush(LIST, 'tea', 'door');
     const { propose } = replica((store) => ({
-      async record(session, name, block) {
+      async record(session, name, block, list) {
         await store.record(session, anchor('b'), { text: 'block of tea', items: ['tea'] });
-        return store.record(session, name, block);
+        return store.record(session, name, block, list);
       },
     }));
 
     expect(await propose(asked('a'))).toEqual(edit('door'));
+  });
+
+  test('chooses from what is new in a session that is too long to be looked through', async () => {
+    const { propose } = replica();
+    const many = Array.from({ length: 600 }, (_, at) => `${at}`);
+    const store = openMemorableStore(intro, (name) => `t:${name}`, 1_000);
+    await store.record(SESSION, anchor('b'), { text: 'block of many', items: many });
+    await intro.rpush(LIST, ...many, 'tea');
+
+    expect(await propose(asked('a'))).toEqual(edit('tea'));
+    expect(await propose(asked('c'))).toEqual([]);
   });
 
   test('lets the memorables be after three choices that came too late', async () => {
@@ -202,10 +214,10 @@ describe('propose', () => {
     await intro.rpush(LIST, ...list);
     const taken = [...list];
     const { propose, counts } = replica((store) => ({
-      async record(session, name, block) {
+      async record(session, name, block, list) {
         const item = taken.shift() as string;
         await store.record(session, anchor(String(taken.length)), { text: item, items: [item] });
-        return store.record(session, name, block);
+        return store.record(session, name, block, list);
       },
     }));
 
