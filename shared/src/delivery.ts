@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Context, context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
+import { Acks } from './acks.ts';
 import { countBuried, countConsumed, timeProcessing } from './bus-metrics.ts';
 import type { Entry } from './claim.ts';
 import { deadLetter } from './dead-letter.ts';
@@ -59,9 +60,11 @@ const RETRY_MS = 250;
 export class Delivery {
   readonly counters: Counters = { handled: 0, ignored: 0, skippedStale: 0, failed: 0, deadLettered: 0, trimmed: 0 };
   readonly #options: DeliveryOptions;
+  readonly #acks: Acks;
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
+    this.#acks = new Acks(options.streams, options.name);
   }
 
   /** Resolves to whether the entry is settled; false leaves it pending. Never rejects. */
@@ -158,7 +161,7 @@ export class Delivery {
   }
 
   async #drop(entry: Entry, counter: 'ignored' | 'skippedStale', giveUp: AbortSignal): Promise<void> {
-    await this.#settle(entry, [], giveUp);
+    await untilTaken(() => this.#acks.add(entry.key, entry.id), giveUp);
     this.counters[counter] += 1;
   }
 
@@ -177,18 +180,14 @@ export class Delivery {
    */
   async #settle(entry: Entry, sealed: readonly SealedEntry[], giveUp: AbortSignal): Promise<void> {
     const { streams, name } = this.#options;
-    for (let entries = sealed; ; ) {
-      try {
-        if (entries.length === 0) await untraced(() => streams.redis.xack(entry.key, name, entry.id));
-        else await streams.append(entries, (multi) => multi.xack(entry.key, name, entry.id));
-        return;
-      } catch (error) {
-        if (giveUp.aborted || !isPassing(error)) throw error;
-        // The first attempt has ended the spans.
-        entries = entries.map(({ span: _, ...unspanned }) => unspanned);
-        await delay(RETRY_MS, undefined, { signal: giveUp }).catch(() => {});
-      }
-    }
+    let entries = sealed;
+    await untilTaken(async () => {
+      const attempt = entries;
+      // The first attempt ends the spans.
+      entries = entries.map(({ span: _, ...unspanned }) => unspanned);
+      if (attempt.length === 0) await untraced(() => streams.redis.xack(entry.key, name, entry.id));
+      else await streams.append(attempt, (multi) => multi.xack(entry.key, name, entry.id));
+    }, giveUp);
   }
 
   #seal(drafts: readonly Draft[], event: LoomEvent, within: Context): SealedEntry[] {
@@ -198,6 +197,19 @@ export class Delivery {
 
   #isQuestion(event: LoomEvent): event is LoomEvent<'request.received'> {
     return this.#options.isRewriter && event.type === 'request.received';
+  }
+}
+
+/** Tries until Redis takes it; rejects when it never will, or when it is time to give up. */
+async function untilTaken(attempt: () => Promise<unknown>, giveUp: AbortSignal): Promise<void> {
+  for (;;) {
+    try {
+      await attempt();
+      return;
+    } catch (error) {
+      if (giveUp.aborted || !isPassing(error)) throw error;
+      await delay(RETRY_MS, undefined, { signal: giveUp }).catch(() => {});
+    }
   }
 }
 
