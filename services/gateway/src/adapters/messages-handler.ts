@@ -1,8 +1,9 @@
 import { hash, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type CaptureMode, isSignedWith, type Logger, type Metadata } from '@loom/shared';
+import { type CaptureMode, isSignedWith, type Logger } from '@loom/shared';
 import { context } from '@opentelemetry/api';
 import type { BodyTree } from '../core/body-tree.ts';
+import type { AcceptMetadata } from '../core/hook-pieces.ts';
 import { findModel } from '../core/identity.ts';
 import { type Placed, placeRequest, type ReadRequest, readRequest } from '../core/messages-request.ts';
 import { COUNT_TOKENS_PATH, MESSAGES_PATH } from '../core/paths.ts';
@@ -25,7 +26,7 @@ const sha256 = (data: string | Uint8Array) => hash('sha256', data);
 export class MessagesHandler {
   readonly #gateway: string;
   readonly #capture: CaptureMode;
-  readonly #hookSecret: string | undefined;
+  readonly #accept: AcceptMetadata;
   readonly #sessions: SessionRecords;
   readonly #placer: TracePlacer;
   readonly #stage: EditStage;
@@ -50,7 +51,8 @@ export class MessagesHandler {
   }) {
     this.#gateway = options.gateway;
     this.#capture = options.capture;
-    this.#hookSecret = options.hookSecret;
+    const secret = options.hookSecret;
+    this.#accept = (line) => secret === undefined || isSignedWith(line, secret);
     this.#sessions = options.sessions;
     this.#stage = options.stage;
     this.#publisher = options.publisher;
@@ -107,9 +109,7 @@ export class MessagesHandler {
 
   async #prepare(request: IncomingMessage, path: string, bytes: Buffer): Promise<Prepared> {
     const { headers } = request;
-    const secret = this.#hookSecret;
-    const accept = (line: string, _: Metadata) => secret === undefined || isSignedWith(line, secret);
-    const read = readRequest(bytes, headers, accept);
+    const read = readRequest(bytes, headers, this.#accept);
     if (!read.tree) this.#metrics.unfollowable.add(1);
     const { session, namedProfile, metadata } = read;
     // A request that says both of itself needs no memory, but for the turns that it may add one to.

@@ -28,6 +28,8 @@ export interface Block extends Element {
   movedCacheControl: Uint8Array | undefined;
   /** Who wrote this block or its text: a rewriter's name, or the ledger. */
   writtenBy: string | undefined;
+  /** The client's text, once somebody has asked for it; undefined inside where it cannot be decoded. */
+  decoded: { text: string | undefined } | undefined;
 }
 
 /** `system`, or the content of a message. */
@@ -69,6 +71,7 @@ export function newBlock(start: number, end: number, type: string): Block {
     newText: undefined,
     movedCacheControl: undefined,
     writtenBy: undefined,
+    decoded: undefined,
   };
 }
 

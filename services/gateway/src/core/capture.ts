@@ -14,6 +14,7 @@ const MAX_LIST_BYTES = 61_440;
 const MAX_TOOLS = 500;
 const EMAIL = /[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,4}/g;
 const Tools = z.array(z.looseObject({ name: z.string().optional() }));
+const Parameter = z.unknown();
 const UserId = z.looseObject({ user_id: z.string() });
 
 export interface CaptureOptions {
@@ -115,7 +116,7 @@ function groupByMessage(kept: Kept[]): CapturedMessage[] {
 }
 
 function parametersOf(tree: BodyTree, redactor: Redactor): Record<string, unknown> {
-  const read = PARAMETERS.map((name) => [name, redactor.value(readMember(tree, name, z.unknown()))] as const);
+  const read = PARAMETERS.map((name) => [name, redactor.value(readMember(tree, name, Parameter))] as const);
   return Object.fromEntries(read.filter(([, value]) => value !== undefined));
 }
 

@@ -1,8 +1,9 @@
 import { CANARY, type Metadata } from '@loom/shared/metadata.ts';
 import { type Block, type BlockList, type BodyTree, keptBlocks, type Message, type Span } from './body-tree.ts';
 import { moveCacheControls } from './cache-control.ts';
-import { type AcceptMetadata, findHookPieces, findQuotedPieces, type HookPieces, withoutCuts } from './hook-pieces.ts';
-import { decodeToken, encodeToken, textOffsets } from './json-text.ts';
+import { type AcceptMetadata, withoutCuts } from './hook-pieces.ts';
+import { type HookText, readHookText } from './hook-text.ts';
+import { encodeToken, textOffsets } from './json-text.ts';
 import { isBackgroundCall } from './request-class.ts';
 
 export interface CutResult {
@@ -17,10 +18,8 @@ export interface CutResult {
 /** A prompt that is at least this long may have been shortened by the hook; by then no two texts are alike. Characters. */
 const SHORTENED_LENGTH = 1_000;
 
-interface Hit {
+interface Hit extends HookText {
   block: Block;
-  text: string;
-  pieces: HookPieces;
 }
 
 /**
@@ -61,23 +60,18 @@ export function cutMetadata(tree: BodyTree, accept: AcceptMetadata): CutResult {
 
 /** The texts with blocks in them, by the index of their message. */
 function findHits(tree: BodyTree, accept: AcceptMetadata): Map<number, Hit[]> {
-  const bytes = tree.bytes as Buffer;
   const hitsOf = new Map<number, Hit[]>();
-  let at = bytes.indexOf(CANARY);
-  const isQuoting = at >= 0 && isBackgroundCall(tree);
-  for (const [index, { role, content, start, end }] of tree.messages.entries()) {
-    if (at >= 0 && at < start) at = bytes.indexOf(CANARY, start);
-    if (at < 0) break;
-    if (at >= end || role === 'assistant') continue;
+  let isQuoting: boolean | undefined;
+  for (const [index, { role, content }] of tree.messages.entries()) {
+    if (role === 'assistant') continue;
     const hits: Hit[] = [];
     for (const block of content?.blocks ?? []) {
+      // What tools gave back, most of a body, is not even looked at.
       if (block.type !== 'text' || !block.text) continue;
-      if (at >= 0 && at < block.text.start) at = bytes.indexOf(CANARY, block.text.start);
-      if (at < 0 || at >= block.text.end) continue;
-      const text = decodeToken(bytes, block.text);
-      if (text === undefined) continue;
-      const pieces = findHookPieces(text, role, accept);
-      if (pieces.found.length === 0 && isQuoting) pieces.cuts = findQuotedPieces(text, accept);
+      const token = tree.bytes.subarray(block.text.start, block.text.end) as Buffer;
+      if (!token.includes(CANARY)) continue;
+      isQuoting ??= isBackgroundCall(tree);
+      const { text, pieces } = readHookText(token, { role, isQuoting, accept });
       if (pieces.cuts.length > 0) hits.push({ block, text, pieces });
     }
     if (hits.length > 0) hitsOf.set(index, hits);

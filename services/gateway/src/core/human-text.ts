@@ -1,7 +1,8 @@
-import { type Block, type BodyTree, keptBlocks, type Message } from './body-tree.ts';
+import { type Block, type BodyTree, keptBlocks, type Message, type Span } from './body-tree.ts';
 import { decodeToken } from './json-text.ts';
 
 const utf8 = new TextDecoder('utf-8');
+const MAX_KEPT_BYTES = 65_536;
 const WRAPPERS = [
   ['<system-reminder>', '</system-reminder>'],
   ['<user-prompt-submit-hook>', '</user-prompt-submit-hook>'],
@@ -33,7 +34,7 @@ export function effectiveText(tree: BodyTree, block: Block): string | undefined 
   if (block.bytes) return (JSON.parse(utf8.decode(block.bytes)) as { text: string }).text;
   if (!block.text || block.type !== 'text') return undefined;
   if (block.newText) return JSON.parse(utf8.decode(block.newText)) as string;
-  if (block.cuts.length === 0) return decodeToken(tree.bytes, block.text);
+  if (block.cuts.length === 0) return clientText(tree, block);
   const parts: Uint8Array[] = [];
   let at = block.text.start;
   for (const cut of block.cuts) {
@@ -43,6 +44,15 @@ export function effectiveText(tree: BodyTree, block: Block): string | undefined 
   parts.push(tree.bytes.subarray(at, block.text.end));
   const token = Buffer.concat(parts);
   return decodeToken(token, { start: 0, end: token.length });
+}
+
+/** Decoded once, because class, anchors and trace are each found in it; but a long one is not kept for the whole exchange. */
+function clientText(tree: BodyTree, block: Block): string | undefined {
+  if (block.decoded) return block.decoded.text;
+  const token = block.text as Span;
+  const text = decodeToken(tree.bytes, token);
+  if (token.end - token.start <= MAX_KEPT_BYTES) block.decoded = { text };
+  return text;
 }
 
 /**

@@ -23,13 +23,18 @@ export function findSession(
   headers: Headers,
   metadata: Metadata | undefined,
 ): string | undefined {
-  const candidates = [
-    headers['x-claude-code-session-id'],
-    tree && sessionOfUserId(readMember(tree, 'metadata', MetadataMember)?.user_id),
-    headers['x-session-id'],
-    metadata?.session_id,
+  // One by one: most requests need no look into the body for it.
+  const candidates: (() => unknown)[] = [
+    () => headers['x-claude-code-session-id'],
+    () => tree && sessionOfUserId(readMember(tree, 'metadata', MetadataMember)?.user_id),
+    () => headers['x-session-id'],
+    () => metadata?.session_id,
   ];
-  return candidates.find((candidate): candidate is string => typeof candidate === 'string' && SESSION.test(candidate));
+  for (const find of candidates) {
+    const candidate = find();
+    if (typeof candidate === 'string' && SESSION.test(candidate)) return candidate;
+  }
+  return undefined;
 }
 
 /** `user_<hash>_account_<uuid>_session_<uuid>` (clients 1.0 and 2.0) or a JSON string with `session_id` (2.1). */

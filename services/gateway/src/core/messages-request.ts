@@ -13,6 +13,8 @@ import type { TurnRecord } from './turn-record.ts';
 
 const MAX_PROMPT_CHARACTERS = 2_000;
 const ContextManagement = z.looseObject({ edits: z.array(z.looseObject({ instructions: z.unknown().optional() })) });
+// Made once: to make one costs more than to use it.
+const Stream = z.boolean();
 const SPAN_ID = /^(?!0{16})[0-9a-f]{16}$/;
 const PRINTABLE = /^[\x20-\x7e]+$/;
 const MAX_HEADER_LENGTH = 200;
@@ -110,7 +112,7 @@ export function describeRequest(
   const apiCompaction = management?.edits.some(({ instructions }) => instructions !== undefined);
   return {
     model: findModel(tree),
-    stream: (tree && readMember(tree, 'stream', z.boolean())) ?? false,
+    stream: (tree && readMember(tree, 'stream', Stream)) ?? false,
     ...describeAgent(headers),
     ...(promptId && { promptId }),
     ...(contextCompacted && { contextCompacted }),

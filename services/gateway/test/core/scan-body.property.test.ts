@@ -98,6 +98,20 @@ describe('scanBody', () => {
     );
   });
 
+  test('finds the same wherever a body lies in memory, and looks at nothing around it', () => {
+    holds(
+      fc.property(json, fc.nat({ max: 7 }), (written, offset) => {
+        const { bytes, ...found } = scanBody(Buffer.from(written)) as BodyTree;
+        const around = Buffer.alloc(bytes.length + 16, '"');
+        around.set(bytes, offset);
+
+        const { bytes: _, ...moved } = scanBody(around.subarray(offset, offset + bytes.length)) as BodyTree;
+
+        expect(moved).toEqual(found);
+      }),
+    );
+  });
+
   test('never throws over any damage, and gives a tree only where brackets, commas and words are those of JSON', () => {
     const damage = fc.record({ at: fc.nat(), remove: fc.nat({ max: 3 }), insert: fc.uint8Array({ maxLength: 3 }) });
     // What lies inside strings is not checked: there, anything that is no quote and no backslash stands for itself.
