@@ -1,9 +1,9 @@
 import type { Context, Span } from '@opentelemetry/api';
 import type { ChainableCommander, Redis } from 'ioredis';
-import { v7 as uuidv7 } from 'uuid';
 import { countSent } from './bus-metrics.ts';
 import { connectRedis } from './connection.ts';
 import { capOf, type Draft, encodeEvent, type LoomEvent, STREAM_OF } from './event.ts';
+import { eventId } from './event-id.ts';
 import type { Logger } from './log.ts';
 import { failSpan, startSendSpan } from './messaging-span.ts';
 import { errorTypeOf, reasonOf } from './redaction.ts';
@@ -98,7 +98,7 @@ export class Streams {
   seal(draft: Draft, parent: Context): SealedEvent {
     const stream = this.key(STREAM_OF[draft.type]);
     const key = draft.stream ?? stream;
-    const id = draft.id ?? uuidv7();
+    const id = draft.id ?? eventId();
     const { type, subject } = draft;
     const span = startSendSpan({ stream, key, id, type, subject }, parent);
     const event = {

@@ -33,6 +33,15 @@ describe('createLog', () => {
     expect(lines[0]).toMatch(/^\{"timestamp":"\d{4}-[^"]+Z","level":"info","service":"gateway","message":"listening"/);
   });
 
+  test('does not even look at a line that is below its level', async () => {
+    const lines = await linesOf(`
+      const field = { get requestId() { process.stdout.write('looked at\\n'); return 'r1'; } };
+      log.debug('unseen', field);
+      log.info('seen');`);
+
+    expect(lines.map((line) => (JSON.parse(line) as { message: string }).message)).toEqual(['seen']);
+  });
+
   test('drops fields that are not known to be safe, and scrubs what is said', async () => {
     const [line = ''] = await linesOf(
       `log.info('got sk-ant-api03-x', { headers: { authorization: 'Bearer abcdef' } });`,

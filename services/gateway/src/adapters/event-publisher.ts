@@ -1,4 +1,4 @@
-import { type Draft, isPassing, type Logger, type Streams } from '@loom/shared';
+import { AppendError, type Draft, isPassing, type Logger, type Streams } from '@loom/shared';
 import type { Context } from '@opentelemetry/api';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 import type { Metrics } from './metrics.ts';
@@ -28,6 +28,7 @@ export class EventPublisher {
   readonly #inFlight = new Map<SealedEvent, Promise<void>>();
   readonly #waiting: { fact: Fact; parent: Context }[] = [];
   #soon: NodeJS.Timeout | undefined;
+  readonly #droppable: { sealed: SealedEvent; sent: PromiseWithResolvers<void> }[] = [];
 
   constructor(options: { streams: Streams; spool: Spool; metrics: Metrics; log: Logger; gateway: string }) {
     this.#streams = options.streams;
@@ -71,10 +72,31 @@ export class EventPublisher {
     await this.#streams.append([sealed]);
   }
 
-  /** Publishes what may be lost; rejects at once when Redis is away, and when it does not take it. Nothing is spooled. */
+  /**
+   * Publishes what may be lost, within 10 ms and together with the others of that time; rejects when Redis is away, and
+   * when it does not take it. Nothing is spooled.
+   */
   async publishOrDrop(draft: Draft, parent: Context): Promise<void> {
     if (!this.#streams.connected) throw new Error('expected Redis to be there, got none');
-    await this.#streams.append([this.#streams.seal(draft, parent)]);
+    const sent = Promise.withResolvers<void>();
+    if (this.#droppable.length === 0) setTimeout(() => this.#sendDroppable(), GATHER_MS);
+    this.#droppable.push({ sealed: this.#streams.seal(draft, parent), sent });
+    await sent.promise;
+  }
+
+  #sendDroppable(): void {
+    const droppable = this.#droppable.splice(0);
+    void this.#streams.append(droppable.map(({ sealed }) => sealed)).then(
+      () => {
+        for (const { sent } of droppable) sent.resolve();
+      },
+      (error: unknown) => {
+        const refused = new Set(error instanceof AppendError ? error.refused : droppable.map(({ sealed }) => sealed));
+        for (const { sealed, sent } of droppable)
+          if (refused.has(sealed)) sent.reject(error);
+          else sent.resolve();
+      },
+    );
   }
 
   #flush(): void {

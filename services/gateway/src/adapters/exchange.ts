@@ -56,6 +56,7 @@ export class Exchange {
   #isEnded = false;
   #isForwarded = false;
   #forwardedAfterMs = 0;
+  #untold: (() => void) | undefined;
   readonly #told = Promise.withResolvers<void>();
 
   constructor(start: ExchangeStart, publisher: EventPublisher, captures: Captures, metrics: Metrics) {
@@ -88,13 +89,26 @@ export class Exchange {
     return this.#told.promise;
   }
 
-  /** The request is on its way upstream. Only the first call counts. */
+  /** The request goes upstream now, and is told of once it is on its way. Only the first call counts. */
   forwarded(staged: Omit<Staged, 'lost'>): void {
     if (this.#isForwarded) return;
     this.#isForwarded = true;
     this.#forwardedAfterMs = performance.now() - this.#start.arrival.ms;
+    const forwardedAt = Date.now();
+    this.#untold = () => this.#tellForwarded(staged, new Date(forwardedAt).toISOString());
+    // By then Node has handed it to a connection that is open.
+    setImmediate(() => this.#catchUp());
+  }
+
+  /** Tells what is still to be told of the request, before anything is told of its answer. */
+  #catchUp(): void {
+    const tell = this.#untold;
+    this.#untold = undefined;
+    if (tell) this.#attempt('forwarded', tell);
+  }
+
+  #tellForwarded(staged: Omit<Staged, 'lost'>, forwardedAt: string): void {
     this.#metrics.overhead.record(this.#forwardedAfterMs / 1_000);
-    const forwardedAt = new Date().toISOString();
     const bytesOut = lengthOf(staged.body);
     this.#publisher.publish(
       () => ({ type: 'request.forwarded', subject: this.#subject, data: this.#forwardedData(staged, forwardedAt) }),
@@ -144,6 +158,7 @@ export class Exchange {
   }
 
   #finish(end: End): void {
+    this.#catchUp();
     const answer = this.#observer?.answer;
     const status = this.#response ? (this.#response.statusCode ?? 0) : null;
     const isReadAlong = this.#observer?.blindness === undefined;
@@ -232,6 +247,7 @@ export class Exchange {
 
   /** A rewriter whose edits cannot be made up for did not get to make them. */
   identityLost(rewriter: string, labels: string[], waitedMs: number, reason: string): void {
+    this.#catchUp();
     const data = { requestId: this.requestId, rewriter, labels, waitedMs, reason };
     this.#publisher.publish({ type: 'identity.lost', subject: this.#subject, data }, this.context);
   }

@@ -149,6 +149,8 @@ export class Answer {
   }
 
   #error(value: unknown): void {
+    // Of most answers there is none, and to be told so by a schema costs more than all the rest.
+    if (typeof value !== 'object' || value === null || !('error' in value)) return;
     const parsed = ApiError.safeParse(value);
     if (!parsed.success) return;
     const { type } = parsed.data.error;

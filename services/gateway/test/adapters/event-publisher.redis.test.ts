@@ -94,6 +94,22 @@ describe('EventPublisher', () => {
     }
   });
 
+  test('drops of what may be lost only that which Redis refused', async () => {
+    const { publisher } = open();
+    await until(() => streams.connected);
+    await server.client().set('loom:taken', 'no stream');
+
+    const outcomes = await Promise.allSettled([
+      publisher.publishOrDrop(bypass('r1'), ROOT_CONTEXT),
+      publisher.publishOrDrop({ ...bypass('r2'), stream: 'loom:taken' }, ROOT_CONTEXT),
+      publisher.publishOrDrop(bypass('r3'), ROOT_CONTEXT),
+    ]);
+
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(await published()).toEqual(['r1', 'r3']);
+    await publisher.close();
+  });
+
   test('gives up what Redis will never take, and publishes what stands behind it', async () => {
     const { spool, publisher } = open();
     await until(() => streams.connected);
