@@ -10,8 +10,10 @@ const MAX_JSON_BYTES = 16_777_216;
 const MAX_SSE_CHARACTERS = 8_388_608;
 const MAX_BACKLOG_BYTES = 4_194_304;
 /** Events are read in batches of so many bytes: that costs a fraction of reading each as it passes. */
-const BATCH_BYTES = 16_384;
-const LAST_EVENT = 'message_stop';
+const BATCH_BYTES = 8_192;
+const LAST_EVENT = Buffer.from('message_stop');
+/** The end of what came before, in which the last event's name may have begun. */
+const TAIL_BYTES = LAST_EVENT.length - 1;
 
 // An answer that breaks off is read as far as it came, and not refused for having no end.
 const zlib = { finishFlush: constants.Z_SYNC_FLUSH };
@@ -42,10 +44,9 @@ export class ResponseObserver {
   readonly #isStream: boolean;
   readonly #contentLength: number;
   #json: Buffer[] = [];
-  #unread: Buffer[] = [];
-  #unreadBytes = 0;
-  /** The end of what came before, in which the last event's name may have begun. */
-  #tail: Buffer = Buffer.alloc(0);
+  /** The tail of what was read, and what was not read yet. */
+  #batch: Buffer | undefined;
+  #batchEnd = TAIL_BYTES;
   /** The last event may have begun. */
   #isEnding = false;
   #jsonBytes = 0;
@@ -107,14 +108,14 @@ export class ResponseObserver {
   }
 
   #finish(isWhole: boolean): void {
-    this.#readUnread();
+    this.#readBatch();
     if (isWhole && !this.#isStream && !this.answer.isComplete) this.#guarded(() => this.#parseJson());
   }
 
   #goBlind(reason: string): void {
     this.blindness ??= reason;
     this.#json = [];
-    this.#unread = [];
+    this.#batch = undefined;
     this.#decoder?.destroy();
   }
 
@@ -130,22 +131,22 @@ export class ResponseObserver {
 
   /** What tells the time, or ends the answer, is read at once; the rest when there is enough of it. */
   #gather(chunk: Buffer): void {
-    this.#unread.push(chunk);
-    this.#unreadBytes += chunk.length;
-    if (!this.#isEnding) {
-      const recent = Buffer.concat([this.#tail, chunk]);
-      this.#tail = recent.subarray(1 - LAST_EVENT.length);
-      this.#isEnding = recent.includes(LAST_EVENT);
+    for (let at = 0; at < chunk.length && !this.blindness; ) {
+      this.#batch ??= Buffer.alloc(TAIL_BYTES + BATCH_BYTES);
+      const before = this.#batchEnd;
+      this.#batchEnd += chunk.copy(this.#batch, before, at);
+      at += this.#batchEnd - before;
+      this.#isEnding ||= this.#batch.subarray(before - TAIL_BYTES, this.#batchEnd).includes(LAST_EVENT);
+      if (this.#isEnding || this.answer.onContent || this.#batchEnd === this.#batch.length) this.#readBatch();
     }
-    if (this.#isEnding || this.answer.onContent || this.#unreadBytes >= BATCH_BYTES) this.#readUnread();
   }
 
-  #readUnread(): void {
-    if (this.#unread.length === 0) return;
-    const bytes = this.#unread.length === 1 ? (this.#unread[0] as Buffer) : Buffer.concat(this.#unread);
-    this.#unread = [];
-    this.#unreadBytes = 0;
-    this.#guarded(() => this.#read(bytes));
+  #readBatch(): void {
+    const batch = this.#batch;
+    if (!batch || this.#batchEnd === TAIL_BYTES) return;
+    this.#guarded(() => this.#read(batch.subarray(TAIL_BYTES, this.#batchEnd)));
+    batch.copyWithin(0, this.#batchEnd - TAIL_BYTES, this.#batchEnd);
+    this.#batchEnd = TAIL_BYTES;
   }
 
   #sseReader(): (bytes: Buffer) => void {

@@ -7,6 +7,7 @@ import { createProxyMiddleware } from 'http-proxy-middleware';
 import { findAnswerFault } from '../core/answer-fault.ts';
 import { requestHeaders, responseHeaders } from '../core/headers.ts';
 import { type BodyParts, lengthOf } from '../core/splice.ts';
+import { AnswerBody } from './answer-body.ts';
 import { sendFailure } from './api-error.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -140,11 +141,6 @@ export class UpstreamProxy {
     sendHeadWith(answer, response);
     if (exchange) {
       relay(answer, response, exchange);
-      answer.once('end', async () => {
-        // A compressed answer is understood a little later than it came; the client's end must not be ahead of its event.
-        await Promise.race([exchange.end('complete'), pause(UNDERSTOOD_MS, undefined, { ref: false })]);
-        response.end();
-      });
       answer.once('aborted', () => {
         if (response.destroyed) return;
         if (underWay.timedOut) void exchange.end('timeout', 'timeout');
@@ -185,18 +181,24 @@ export class UpstreamProxy {
  * on its way by then but for its last byte, because nobody's first byte waits for what is told about it.
  */
 function relay(answer: IncomingMessage, response: ServerResponse, exchange: Exchange): void {
+  const body = new AnswerBody(response);
   response.on('drain', () => answer.resume());
   answer.on('data', (chunk: Buffer) => {
     if (response.destroyed) return;
     let rest = chunk;
     if (exchange.isWholeWith(chunk)) {
-      response.write(chunk.subarray(0, -1));
+      body.write(chunk.subarray(0, -1));
       // Node would gather it with what is written until the next turn.
       response.socket?.uncork();
       rest = chunk.subarray(-1);
     }
     exchange.chunk(chunk);
-    if (!response.write(rest)) answer.pause();
+    if (!body.write(rest)) answer.pause();
+  });
+  answer.once('end', async () => {
+    // A compressed answer is understood a little later than it came; the client's end must not be ahead of its event.
+    await Promise.race([exchange.end('complete'), pause(UNDERSTOOD_MS, undefined, { ref: false })]);
+    body.end();
   });
 }
 

@@ -51,6 +51,12 @@ export class AnswerBlocks {
     append(growing as Growing, parsed.data.text ?? parsed.data.thinking ?? parsed.data.partial_json ?? '');
   }
 
+  /** Takes a piece of a block, read already. */
+  append(index: number, piece: string): void {
+    const growing = this.#blocks.get(index);
+    if (growing) append(growing, piece);
+  }
+
   /** The blocks in order, tool inputs as objects. */
   get list(): ContentBlock[] {
     return [...this.#blocks.values()].map(({ block, kept, omitted }) => {

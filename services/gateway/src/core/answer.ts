@@ -10,6 +10,10 @@ const MAX_WORD_CHARACTERS = 200;
 const MAX_USAGE_MEMBERS = 64;
 const MAX_USAGE_CHARACTERS = 4_096;
 
+/** How nearly all of a stream's events begin; what follows is one string and the ends of both objects. */
+const DELTA =
+  /^\{"type":"content_block_delta","index":(0|[1-9]\d{0,3}),"delta":\{"type":"(?:(text)_delta","text|thinking_delta","thinking|input_json_delta","partial_json)":(?=")/;
+
 const Block = z.looseObject({
   type: z.string(),
   text: z.string().optional(),
@@ -72,6 +76,14 @@ export class Answer {
 
   /** Takes the data of one server-sent event. */
   sseEvent(data: string): void {
+    const piece = findDelta(data);
+    if (piece) {
+      this.onContent?.();
+      this.onContent = undefined;
+      this.blocks?.append(piece.index, piece.text);
+      if (piece.isSaid) this.#append(piece.text);
+      return;
+    }
     const parsed = SseEvent.safeParse(parseJson(data));
     if (!parsed.success) return;
     const { type, message, index, content_block: block, delta, usage } = parsed.data;
@@ -156,6 +168,35 @@ export class Answer {
     const { type } = parsed.data.error;
     this.errorType = /^[a-z_]{1,64}$/.test(type) ? type : 'unknown';
   }
+}
+
+interface Delta {
+  index: number;
+  text: string;
+  /** It is text, and neither thought nor a tool's input. */
+  isSaid: boolean;
+}
+
+/**
+ * The delta in data that is written as the API writes it, at a fraction of what reading it as any JSON costs; undefined
+ * for all other data.
+ *
+ * @example
+ * findDelta('{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}   }');
+ * // { index: 0, text: 'Hi', isSaid: true }
+ */
+function findDelta(data: string): Delta | undefined {
+  const head = DELTA.exec(data);
+  if (!head) return undefined;
+  let end = data.length - 1;
+  if (data[end] !== '}') return undefined;
+  // The API pads its events, so that their lengths tell nothing.
+  do end--;
+  while (data[end] === ' ');
+  if (data[end] !== '}') return undefined;
+  // Where more members follow, this is no JSON.
+  const text = parseJson(data.slice(head[0].length, end));
+  return typeof text === 'string' ? { index: Number(head[1]), text, isSaid: head[2] !== undefined } : undefined;
 }
 
 function word(value: string | null | undefined): string | null {
