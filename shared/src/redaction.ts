@@ -10,7 +10,7 @@ export const SAFE_FIELDS: ReadonlySet<string> = new Set(
   file gateway group handled held heldMs hits holdMs host ignored injected items known labels lag late lines matched
   misses model name neutralised offset omitted opened operations outcome overBudget oversized pending phase pid
   port profile profiles reason refused released replica requestId rewriter rewriters role service session signal
-  skippedStale spooled spooledBytes stack status stopReason stream suppressed tokens trimmed turn type unpriced
+  since skippedStale spooled spooledBytes stack status stopReason stream suppressed tokens trimmed turn type unpriced
   variable version waitedMs`.split(/\s+/),
 );
 

@@ -49,6 +49,6 @@ export class RedisHistory {
     const { publisher, log, gateway } = this.#options;
     const data = { gateway, since: this.#seenAt.toISOString() };
     publisher.publish({ type: 'redis.emptied', id: `emptied:${lost}`, subject: gateway, data }, ROOT_CONTEXT);
-    log.error('Redis has lost what it held', data);
+    log.warn('Redis has lost what it held', data);
   }
 }

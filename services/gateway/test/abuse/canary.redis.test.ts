@@ -30,7 +30,7 @@ async function send(harness: Harness, bodyOf: (session: string) => string) {
   const session = `victim-${++sessions}`;
   const body = bodyOf(session);
   const headers = { 'content-type': 'application/json', 'x-claude-code-session-id': session };
-  await harness.send('/v1/messages', { headers, body });
+  expect((await harness.send('/v1/messages', { headers, body })).status).toBe(200);
   const { data, traceparent } = await harness.eventOf('requests', 'request.received', session);
   const [arrived] = harness.upstream.requests.map((request) => request.body.toString());
   const { profile, hook, promptId, awaited } = data;
@@ -136,7 +136,7 @@ describe('a block that somebody else wrote', () => {
       return request(turn(text(`${line}\n`.repeat(5_000)), ...Array.from({ length: 5_000 }, () => text(line)), TYPED));
     });
 
-    expect([arrived === body, taken]).toEqual([true, POWERLESS]);
+    expect([arrived?.length, arrived === body, taken]).toEqual([body.length, true, POWERLESS]);
   });
 });
 
