@@ -77,7 +77,9 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
   const hanging = new Set<ServerResponse>();
   let untaken = 0;
   const server = createServer(async (request, response) => {
-    const sent = await buffer(request);
+    // Who was killed while sending has sent nothing.
+    const sent = await buffer(request).catch(() => undefined);
+    if (!sent) return;
     if (receiver.state !== 'taking') {
       untaken += 1;
       if (receiver.state === 'hanging') hanging.add(response);
