@@ -20,7 +20,7 @@ const anchor = (name: string) => name.repeat(64);
 function replica(meanwhile: (store: MemorableStore) => Partial<MemorableStore> = () => ({})) {
   const lines: string[] = [];
   const counts: object[] = [];
-  const log = createLog({ service: 'intro-injector', level: 'info' });
+  const log = createLog({ service: 'intro-injector', level: 'debug' });
   for (const transport of log.transports) transport.silent = true;
   log.on('data', ({ timestamp: _, service: __, level, message, ...fields }) => {
     if (level === 'debug') counts.push(Object.fromEntries(Object.entries(fields)));
