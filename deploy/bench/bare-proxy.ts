@@ -36,5 +36,7 @@ if (mode === '--reparse') {
 }
 app.use(proxy);
 const server = app.listen(0, '127.0.0.1', () => process.stdout.write(`${(server.address() as AddressInfo).port}\n`));
+// An exit keeps what was compiled for the next start; a signal alone does not.
+process.once('SIGTERM', () => process.exit());
 // It waits for its turn longer than Node keeps a connection.
 server.keepAliveTimeout = 75_000;

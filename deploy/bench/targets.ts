@@ -7,8 +7,18 @@ import { join } from 'node:path';
 import { freePort } from '@loom/shared/testing/free-port.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
+import { findServices } from '../up/services.ts';
 
 const root = new URL('../../', import.meta.url).pathname;
+/** What comes between `node` and the script in a service's start script. */
+const START_OPTIONS = new Map(
+  findServices(join(root, 'services')).map(({ name, command }) => [
+    `services/${name}/src/main.ts`,
+    command.slice(1, -1),
+  ]),
+);
+/** As `make up`, the image and the systemd units have it: code is compiled once. */
+const COMPILED = { NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/loom-bench') };
 /** Of two cores the target has this one for itself; generator, upstream, Redis and rewriters share the other. */
 const TARGET_CORE = '1';
 const isPinned = availableParallelism() >= 2;
@@ -111,14 +121,14 @@ export class Targets {
       ...pin,
       process.execPath,
       ...options,
-      ...(script.startsWith('services/') ? ['--import', '@loom/shared/instrument.ts'] : []),
+      ...(START_OPTIONS.get(script) ?? []),
       ...(process.env['BENCH_NODE_OPTIONS']?.split(' ') ?? []).filter(() => script.includes('gateway')),
       join(root, script),
       ...args,
     ];
     const child = spawn(command, rest, {
       cwd: root,
-      env: { ...process.env, LOG_LEVEL: 'error', OTEL_EXPORTER_OTLP_ENDPOINT: '', ...environment },
+      env: { ...process.env, ...COMPILED, LOG_LEVEL: 'error', OTEL_EXPORTER_OTLP_ENDPOINT: '', ...environment },
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     });
     child.channel?.unref();
