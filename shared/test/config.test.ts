@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { CommonConfig, ConfigError, loadConfig, port, wholeNumber } from '@loom/shared';
-import { urlTo } from '@loom/shared/config.ts';
+import { CommonConfig, ConfigError, loadConfig, port, urlTo, wholeNumber } from '@loom/shared/config.ts';
 
 const Config = CommonConfig.extend({ LOOM_PORT: port.default(8080), LOOM_HOLD_MS: wholeNumber(1).default(150) });
 

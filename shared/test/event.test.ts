@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { type DataOf, decodeEvent, encodeEvent, InvalidEventError, type LoomEvent } from '@loom/shared';
+import { type DataOf, decodeEvent, encodeEvent, InvalidEventError, type LoomEvent } from '@loom/shared/event.ts';
 import { holds } from '@loom/shared/testing/law.ts';
 import fc from 'fast-check';
 

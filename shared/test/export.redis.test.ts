@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { contextOf } from '@loom/shared';
+import { contextOf } from '@loom/shared/telemetry.ts';
 import { type OtlpReceiver, startOtlpReceiver } from '@loom/shared/testing/otlp.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';

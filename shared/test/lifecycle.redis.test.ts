@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { type LoomEvent, type Service, Streams, startService } from '@loom/shared';
+import type { LoomEvent } from '@loom/shared/event.ts';
+import { type Service, startService } from '@loom/shared/service.ts';
+import { Streams } from '@loom/shared/streams.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { ROOT_CONTEXT } from '@opentelemetry/api';

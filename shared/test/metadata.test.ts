@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { CANARY, formatMetadata, isSignedWith, MAX_METADATA_LENGTH, Metadata } from '@loom/shared';
+import { CANARY, formatMetadata, isSignedWith, MAX_METADATA_LENGTH, Metadata } from '@loom/shared/metadata.ts';
 import { holds } from '@loom/shared/testing/law.ts';
 import fc from 'fast-check';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { errorTypeOf, reasonOf, redact, scrub } from '@loom/shared';
+import { errorTypeOf, reasonOf, redact, scrub } from '@loom/shared/redaction.ts';
 
 describe('scrub', () => {
   test.each([

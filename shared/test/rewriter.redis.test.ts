@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { editsProposed, type RewriterOptions, type Service, type ServiceOptions, startService } from '@loom/shared';
+import { editsProposed } from '@loom/shared/proposal.ts';
+import type { RewriterOptions } from '@loom/shared/rewriter.ts';
+import { type Service, type ServiceOptions, startService } from '@loom/shared/service.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { ROOT_CONTEXT } from '@opentelemetry/api';

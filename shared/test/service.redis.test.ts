@@ -1,12 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import {
-  type Draft,
-  InvalidEventError,
-  type LoomEvent,
-  type Service,
-  type ServiceOptions,
-  startService,
-} from '@loom/shared';
+import { type Draft, InvalidEventError, type LoomEvent } from '@loom/shared/event.ts';
+import { type Service, type ServiceOptions, startService } from '@loom/shared/service.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { ROOT_CONTEXT } from '@opentelemetry/api';

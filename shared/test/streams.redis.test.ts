@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { AppendError, contextOf, decodeEvent } from '@loom/shared';
+import { decodeEvent } from '@loom/shared/event.ts';
+import { AppendError } from '@loom/shared/streams.ts';
+import { contextOf } from '@loom/shared/telemetry.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { ROOT_CONTEXT } from '@opentelemetry/api';

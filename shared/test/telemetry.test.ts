@@ -1,7 +1,6 @@
 import { describe, expect, jest, test } from '@jest/globals';
 import {
   contextOf,
-  findTraceParent,
   flushTelemetry,
   isTelemetryOn,
   shutdownTelemetry,
@@ -11,7 +10,8 @@ import {
   tracestateOf,
   untraced,
   useTelemetry,
-} from '@loom/shared';
+} from '@loom/shared/telemetry.ts';
+import { findTraceParent } from '@loom/shared/trace-context.ts';
 import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { suppressTracing } from '@opentelemetry/core';

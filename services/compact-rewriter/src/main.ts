@@ -1,6 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { createLog, loadConfig, runMain, runService, Streams } from '@loom/shared';
+import { loadConfig } from '@loom/shared/config.ts';
+import { createLog } from '@loom/shared/log.ts';
+import { runMain } from '@loom/shared/run-main.ts';
+import { runService } from '@loom/shared/service.ts';
+import { Streams } from '@loom/shared/streams.ts';
 import { openPinnedPrompts } from './adapters/pinned-prompts.ts';
 import { watchPrompts } from './adapters/prompt-files.ts';
 import { Config, USAGE } from './config.ts';

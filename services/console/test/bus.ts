@@ -1,5 +1,7 @@
-import { contextOf, createLog, Streams } from '@loom/shared';
 import type { Draft } from '@loom/shared/event.ts';
+import { createLog } from '@loom/shared/log.ts';
+import { Streams } from '@loom/shared/streams.ts';
+import { contextOf } from '@loom/shared/telemetry.ts';
 import { startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { createLog } from '@loom/shared';
+import { createLog } from '@loom/shared/log.ts';
 import { startService } from '@loom/shared/service.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { openBus } from './bus.ts';
@@ -77,7 +77,7 @@ describe('loom status', () => {
     await bus.redis.flushall();
     const { fields } = bus.streams.seal(
       draft(event('spool.full', { gateway: 'g1', dropped: 1 })),
-      (await import('@loom/shared')).contextOf(),
+      (await import('@loom/shared/telemetry.ts')).contextOf(),
     );
     await bus.redis.xadd('t:alerts', `${Date.now() - 3_700_000}-0`, ...fields);
 

@@ -1,4 +1,4 @@
-import { CommonConfig, port, wholeNumber } from '@loom/shared';
+import { CommonConfig, port, wholeNumber } from '@loom/shared/config.ts';
 import { CaptureMode } from '@loom/shared/event.ts';
 import { patterns } from '@loom/shared/patterns.ts';
 import { z } from 'zod';

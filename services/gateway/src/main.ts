@@ -1,4 +1,7 @@
-import { createLog, exitOnSignals, loadConfig, runMain } from '@loom/shared';
+import { loadConfig } from '@loom/shared/config.ts';
+import { createLog } from '@loom/shared/log.ts';
+import { runMain } from '@loom/shared/run-main.ts';
+import { exitOnSignals } from '@loom/shared/signals.ts';
 import { Config, USAGE } from './config.ts';
 import { startGateway } from './gateway.ts';
 

@@ -1,7 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createLog, type EventType, type LoomEvent, loadConfig } from '@loom/shared';
+import { loadConfig } from '@loom/shared/config.ts';
+import type { EventType, LoomEvent } from '@loom/shared/event.ts';
+import { createLog } from '@loom/shared/log.ts';
 import { EventReader } from '@loom/shared/testing/event-reader.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';

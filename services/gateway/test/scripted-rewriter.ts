@@ -1,11 +1,6 @@
-import {
-  type DataOf,
-  decodeEvent,
-  type Edit,
-  type LoomEvent,
-  type RewriterDeclaration,
-  type RewriterOptions,
-} from '@loom/shared';
+import type { Edit } from '@loom/shared/edit.ts';
+import { type DataOf, decodeEvent, type LoomEvent } from '@loom/shared/event.ts';
+import type { RewriterDeclaration, RewriterOptions } from '@loom/shared/rewriter.ts';
 import type { RedisServer } from '@loom/shared/testing/redis.ts';
 import type { Redis } from 'ioredis';
 

@@ -1,5 +1,7 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { CANARY, decodeEvent, type Edit, formatMetadata } from '@loom/shared';
+import type { Edit } from '@loom/shared/edit.ts';
+import { decodeEvent } from '@loom/shared/event.ts';
+import { CANARY, formatMetadata } from '@loom/shared/metadata.ts';
 import { messageOf } from '@loom/shared/testing/answer.ts';
 import { ClaudeCode } from '@loom/shared/testing/claude-code/claude-code.ts';
 import { type ClientVersion, RELEASES } from '@loom/shared/testing/claude-code/release.ts';

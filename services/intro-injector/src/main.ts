@@ -1,5 +1,10 @@
 import { hostname } from 'node:os';
-import { createLog, editsProposed, loadConfig, runMain, runService, Streams } from '@loom/shared';
+import { loadConfig } from '@loom/shared/config.ts';
+import { createLog } from '@loom/shared/log.ts';
+import { editsProposed } from '@loom/shared/proposal.ts';
+import { runMain } from '@loom/shared/run-main.ts';
+import { runService } from '@loom/shared/service.ts';
+import { Streams } from '@loom/shared/streams.ts';
 import { openMemorableStore } from './adapters/memorable-store.ts';
 import { Config, USAGE } from './config.ts';
 import { createInjector, NAME } from './inject.ts';

@@ -2,7 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { contextOf, createLog, type DataOf, decodeEvent, Streams } from '@loom/shared';
+import { type DataOf, decodeEvent } from '@loom/shared/event.ts';
+import { createLog } from '@loom/shared/log.ts';
+import { Streams } from '@loom/shared/streams.ts';
+import { contextOf } from '@loom/shared/telemetry.ts';
 import { startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { Metadata } from '@loom/shared';
+import type { Metadata } from '@loom/shared/metadata.ts';
 import { ClaudeCode, type ClaudeCodeOptions } from '@loom/shared/testing/claude-code/claude-code.ts';
 import { type ClientRequest, uuidOf } from '@loom/shared/testing/claude-code/request.ts';
 import type { RecordedRequest } from '@loom/shared/testing/upstream.ts';

@@ -1,4 +1,7 @@
-import { type Logger, type Service, type Streams, startService, untraced } from '@loom/shared';
+import type { Logger } from '@loom/shared/log.ts';
+import { type Service, startService } from '@loom/shared/service.ts';
+import type { Streams } from '@loom/shared/streams.ts';
+import { untraced } from '@loom/shared/telemetry.ts';
 import type { z } from 'zod';
 import { backlogMs, backlogRead } from './adapters/backlog.ts';
 import { Gateways } from './adapters/gateways.ts';

@@ -1,4 +1,8 @@
-import { createLog, exitOnSignals, loadConfig, runMain, Streams } from '@loom/shared';
+import { loadConfig } from '@loom/shared/config.ts';
+import { createLog } from '@loom/shared/log.ts';
+import { runMain } from '@loom/shared/run-main.ts';
+import { exitOnSignals } from '@loom/shared/signals.ts';
+import { Streams } from '@loom/shared/streams.ts';
 import { readPrices } from './adapters/price-file.ts';
 import { openSpanExporter } from './adapters/span-exporter.ts';
 import { Config, USAGE } from './config.ts';

@@ -1,7 +1,11 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import { contextOf, createLog, type Draft, type EventType, type LoomEvent, loadConfig, Streams } from '@loom/shared';
+import { loadConfig } from '@loom/shared/config.ts';
+import type { Draft, EventType, LoomEvent } from '@loom/shared/event.ts';
+import { createLog } from '@loom/shared/log.ts';
+import { Streams } from '@loom/shared/streams.ts';
+import { contextOf } from '@loom/shared/telemetry.ts';
 import { EventReader } from '@loom/shared/testing/event-reader.ts';
 import { type OtlpReceiver, startOtlpReceiver } from '@loom/shared/testing/otlp.ts';
 import type { RedisServer } from '@loom/shared/testing/redis.ts';

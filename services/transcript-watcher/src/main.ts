@@ -1,14 +1,11 @@
 import { hostname } from 'node:os';
-import {
-  createLog,
-  exitOnSignals,
-  loadConfig,
-  runMain,
-  type Service,
-  Streams,
-  shutdownTelemetry,
-  startService,
-} from '@loom/shared';
+import { loadConfig } from '@loom/shared/config.ts';
+import { createLog } from '@loom/shared/log.ts';
+import { runMain } from '@loom/shared/run-main.ts';
+import { type Service, startService } from '@loom/shared/service.ts';
+import { exitOnSignals } from '@loom/shared/signals.ts';
+import { Streams } from '@loom/shared/streams.ts';
+import { shutdownTelemetry } from '@loom/shared/telemetry.ts';
 import { LeaseQueue } from './adapters/lease-queue.ts';
 import { SessionFiles } from './adapters/session-files.ts';
 import { WatchedSessions } from './adapters/watched-sessions.ts';

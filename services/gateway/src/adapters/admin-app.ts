@@ -1,4 +1,4 @@
-import type { Streams } from '@loom/shared';
+import type { Streams } from '@loom/shared/streams.ts';
 import express, { type Express } from 'express';
 import type { EditHolds } from './edit-holds.ts';
 import type { Metrics } from './metrics.ts';

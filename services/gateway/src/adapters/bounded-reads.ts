@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Streams, untraced } from '@loom/shared';
+import type { Streams } from '@loom/shared/streams.ts';
+import { untraced } from '@loom/shared/telemetry.ts';
 import type { ChainableCommander } from 'ioredis';
 import type { Metrics } from './metrics.ts';
 

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { DataOf, Logger } from '@loom/shared';
+import type { DataOf } from '@loom/shared/event.ts';
+import type { Logger } from '@loom/shared/log.ts';
 import type { Context } from '@opentelemetry/api';
 import type { AnswerBlocks } from '../core/answer-blocks.ts';
 import { type CaptureOptions, captureExchange } from '../core/capture.ts';

@@ -1,5 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { type DataOf, type EditOutcome, encodeEvent, type Logger, type RewriterDeclaration } from '@loom/shared';
+import { type DataOf, type EditOutcome, encodeEvent } from '@loom/shared/event.ts';
+import type { Logger } from '@loom/shared/log.ts';
+import type { RewriterDeclaration } from '@loom/shared/rewriter.ts';
 import { LRUCache } from 'lru-cache';
 import { Breaker } from '../core/breaker.ts';
 import type { Question } from '../core/match-wants.ts';

@@ -1,5 +1,7 @@
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
-import { decodeEvent, type Logger, type Streams } from '@loom/shared';
+import { decodeEvent } from '@loom/shared/event.ts';
+import type { Logger } from '@loom/shared/log.ts';
+import type { Streams } from '@loom/shared/streams.ts';
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
 import type { Redis } from 'ioredis';
 import type { PendingAnswers } from '../core/pending-answers.ts';

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { CaptureMode, Draft, EditOutcome, ExchangeTrace } from '@loom/shared';
+import type { CaptureMode, Draft, EditOutcome, ExchangeTrace } from '@loom/shared/event.ts';
 import { scrub } from '@loom/shared/redaction.ts';
 import type { Context } from '@opentelemetry/api';
 import { showBlocks } from '../core/apply-edits.ts';

@@ -1,4 +1,6 @@
-import { AppendError, type Draft, isPassing, type Logger, type Streams } from '@loom/shared';
+import type { Draft } from '@loom/shared/event.ts';
+import type { Logger } from '@loom/shared/log.ts';
+import { AppendError, isPassing, type Streams } from '@loom/shared/streams.ts';
 import type { Context } from '@opentelemetry/api';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 import type { Metrics } from './metrics.ts';

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
-import { ATTRIBUTE, type CaptureMode, type DataOf, type EditOutcome, type ExchangeTrace } from '@loom/shared';
 import { editAttributes } from '@loom/shared/edit-attributes.ts';
+import type { CaptureMode, DataOf, EditOutcome, ExchangeTrace } from '@loom/shared/event.ts';
+import { ATTRIBUTE } from '@loom/shared/telemetry.ts';
 import { type Attributes, type Context, type Span, SpanStatusCode } from '@opentelemetry/api';
 import type { Answer } from '../core/answer.ts';
 import { type End, type EndReason, endOf } from '../core/end-reason.ts';

@@ -1,5 +1,5 @@
 import type { Server, Socket } from 'node:net';
-import type { Logger } from '@loom/shared';
+import type { Logger } from '@loom/shared/log.ts';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import { COUNT_TOKENS_PATH, MESSAGES_PATH } from '../core/paths.ts';
 import { originForm } from '../core/request-target.ts';

@@ -1,6 +1,8 @@
 import { hash, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type CaptureMode, isSignedWith, type Logger } from '@loom/shared';
+import type { CaptureMode } from '@loom/shared/event.ts';
+import type { Logger } from '@loom/shared/log.ts';
+import { isSignedWith } from '@loom/shared/metadata.ts';
 import { context } from '@opentelemetry/api';
 import type { BodyTree } from '../core/body-tree.ts';
 import type { AcceptMetadata } from '../core/hook-pieces.ts';

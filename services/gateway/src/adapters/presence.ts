@@ -1,7 +1,9 @@
-import { flushTelemetry, isTelemetryOn, type Logger, type Streams, shutdownTelemetry } from '@loom/shared';
 import { keepAnnouncing } from '@loom/shared/announcing.ts';
 import { GATEWAY_LEFT_KEEP_S, type GatewayRecord, gatewayKeys } from '@loom/shared/gateway-record.ts';
 import { Liveness } from '@loom/shared/liveness.ts';
+import type { Logger } from '@loom/shared/log.ts';
+import type { Streams } from '@loom/shared/streams.ts';
+import { flushTelemetry, isTelemetryOn, shutdownTelemetry } from '@loom/shared/telemetry.ts';
 
 /** A collector that takes longer must not make the gateway seem dead; milliseconds. */
 const FLUSH_MS = 2_000;

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { type Logger, type Streams, untraced } from '@loom/shared';
 import { keepAnnouncing } from '@loom/shared/announcing.ts';
+import type { Logger } from '@loom/shared/log.ts';
+import type { Streams } from '@loom/shared/streams.ts';
+import { untraced } from '@loom/shared/telemetry.ts';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 import type { EventPublisher } from './event-publisher.ts';
 

@@ -1,4 +1,5 @@
-import { ATTRIBUTE, type ExchangeTrace, type RequestClass, startOwnSpan } from '@loom/shared';
+import type { ExchangeTrace, RequestClass } from '@loom/shared/event.ts';
+import { ATTRIBUTE, startOwnSpan } from '@loom/shared/telemetry.ts';
 import {
   type Attributes,
   type Context,

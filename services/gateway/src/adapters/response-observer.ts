@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Transform } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
-import { errorTypeOf } from '@loom/shared';
+import { errorTypeOf } from '@loom/shared/redaction.ts';
 import { createParser } from 'eventsource-parser';
 import { Answer } from '../core/answer.ts';
 

@@ -1,5 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Logger, RewriterDeclaration, type Streams } from '@loom/shared';
+import type { Logger } from '@loom/shared/log.ts';
+import { RewriterDeclaration } from '@loom/shared/rewriter.ts';
+import type { Streams } from '@loom/shared/streams.ts';
 
 const REFRESH_MS = 1_000;
 const FIRST_READ_MS = 1_000;

@@ -1,4 +1,6 @@
-import { type Logger, type Streams, untraced } from '@loom/shared';
+import type { Logger } from '@loom/shared/log.ts';
+import type { Streams } from '@loom/shared/streams.ts';
+import { untraced } from '@loom/shared/telemetry.ts';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { TurnRecord } from '../core/turn-record.ts';

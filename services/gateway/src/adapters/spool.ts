@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { uptime } from 'node:os';
 import { join } from 'node:path';
-import type { Logger } from '@loom/shared';
+import type { Logger } from '@loom/shared/log.ts';
 import { batchesOf, readEntries, type SpooledEntry } from './spool-file.ts';
 
 /**

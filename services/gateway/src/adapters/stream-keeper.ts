@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Logger, type Streams, untraced } from '@loom/shared';
 import { capOf, KEEP, KEPT_FOR_GROUPS } from '@loom/shared/event.ts';
+import type { Logger } from '@loom/shared/log.ts';
+import type { Streams } from '@loom/shared/streams.ts';
+import { untraced } from '@loom/shared/telemetry.ts';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 import { type GroupNote, type GroupStanding, planTrimming, type StreamStanding } from '../core/trimming.ts';
 import type { EventPublisher } from './event-publisher.ts';

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Logger } from '@loom/shared';
+import type { Logger } from '@loom/shared/log.ts';
 import type { Headers } from '../core/identity.ts';
 import { type Placed, type ReadRequest, shortHeader } from '../core/messages-request.ts';
 import { NO_TRACE, type PlacedTrace, placeTrace } from '../core/place-trace.ts';

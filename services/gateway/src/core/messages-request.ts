@@ -1,4 +1,5 @@
-import type { DataOf, Metadata, RequestClass } from '@loom/shared';
+import type { DataOf, RequestClass } from '@loom/shared/event.ts';
+import type { Metadata } from '@loom/shared/metadata.ts';
 import { z } from 'zod';
 import { anchorsOf, mergedAnchorsOf, type Sha256 } from './anchor.ts';
 import type { BodyTree, Message } from './body-tree.ts';

@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { CANARY, Streams } from '@loom/shared';
+import { CANARY } from '@loom/shared/metadata.ts';
+import { Streams } from '@loom/shared/streams.ts';
 import { messageOf } from '@loom/shared/testing/answer.ts';
 import { ClaudeCode } from '@loom/shared/testing/claude-code/claude-code.ts';
 import type { ClientRequest } from '@loom/shared/testing/claude-code/request.ts';

@@ -1,10 +1,12 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { findTraceParent, formatMetadata, type LoomEvent } from '@loom/shared';
+import type { LoomEvent } from '@loom/shared/event.ts';
+import { formatMetadata } from '@loom/shared/metadata.ts';
 import { messageOf } from '@loom/shared/testing/answer.ts';
 import { ClaudeCode } from '@loom/shared/testing/claude-code/claude-code.ts';
 import type { ClientRequest } from '@loom/shared/testing/claude-code/request.ts';
 import { answer } from '@loom/shared/testing/reply.ts';
 import { until } from '@loom/shared/testing/until.ts';
+import { findTraceParent } from '@loom/shared/trace-context.ts';
 import { startHarness } from '../harness.ts';
 
 const TRACE = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', rootSpanId: '00f067aa0ba902b7' };

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { formatMetadata } from '@loom/shared';
+import { formatMetadata } from '@loom/shared/metadata.ts';
 import { messageOf } from '@loom/shared/testing/answer.ts';
 import { ClaudeCode } from '@loom/shared/testing/claude-code/claude-code.ts';
 import type { ClientRequest } from '@loom/shared/testing/claude-code/request.ts';

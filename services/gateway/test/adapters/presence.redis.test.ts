@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { Streams, useTelemetry } from '@loom/shared';
+import { Streams } from '@loom/shared/streams.ts';
+import { useTelemetry } from '@loom/shared/telemetry.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import type { Redis } from 'ioredis';

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { type Draft, Streams } from '@loom/shared';
+import type { Draft } from '@loom/shared/event.ts';
+import { Streams } from '@loom/shared/streams.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import type { Redis } from 'ioredis';

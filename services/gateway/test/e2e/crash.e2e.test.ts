@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
-import type { EventType } from '@loom/shared';
+import type { EventType } from '@loom/shared/event.ts';
 import type { ClientRequest } from '@loom/shared/testing/claude-code/request.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { startStack } from './stack.ts';

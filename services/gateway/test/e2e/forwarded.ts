@@ -1,5 +1,5 @@
 import { expect } from '@jest/globals';
-import { CANARY } from '@loom/shared';
+import { CANARY } from '@loom/shared/metadata.ts';
 import { normalisedMessages } from '@loom/shared/testing/prompt-cache.ts';
 import type { RequestBody } from '@loom/shared/testing/upstream.ts';
 import type { Exchange } from './talk.ts';

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { CANARY, formatMetadata } from '@loom/shared';
+import { CANARY, formatMetadata } from '@loom/shared/metadata.ts';
 import { messageOf } from '@loom/shared/testing/answer.ts';
 import { normalisedMessages } from '@loom/shared/testing/prompt-cache.ts';
 import { expectKeptPrefix, memorablesOf, messagesOf, textsOf } from './forwarded.ts';

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { CANARY } from '@loom/shared';
+import { CANARY } from '@loom/shared/metadata.ts';
 import { expectOnlyMetadataCut, messagesOf, textsOf } from './forwarded.ts';
 import { publishedFor, traceIdOf } from './published.ts';
 import { startStack } from './stack.ts';

@@ -1,4 +1,4 @@
-import type { LoomEvent } from '@loom/shared';
+import type { LoomEvent } from '@loom/shared/event.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import type { Stack } from './stack.ts';
 import type { Exchange } from './talk.ts';

@@ -2,7 +2,7 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { EventType, LoomEvent } from '@loom/shared';
+import type { EventType, LoomEvent } from '@loom/shared/event.ts';
 import { EventReader } from '@loom/shared/testing/event-reader.ts';
 import { freePort } from '@loom/shared/testing/free-port.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { formatMetadata } from '@loom/shared';
+import { formatMetadata } from '@loom/shared/metadata.ts';
 import { type Answer, messageOf } from '@loom/shared/testing/answer.ts';
 import { ClaudeCode, type ClaudeCodeOptions } from '@loom/shared/testing/claude-code/claude-code.ts';
 import { type ClientRequest, uuidOf } from '@loom/shared/testing/claude-code/request.ts';

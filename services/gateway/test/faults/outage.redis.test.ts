@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
-import type { EventType } from '@loom/shared';
+import type { EventType } from '@loom/shared/event.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { alphaRequest } from '../alpha.ts';
 import { type Harness, startHarness } from '../harness.ts';

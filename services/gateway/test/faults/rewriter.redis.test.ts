@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import type { Edit, EditOutcome } from '@loom/shared';
+import type { Edit } from '@loom/shared/edit.ts';
+import type { EditOutcome } from '@loom/shared/event.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { alphaRequest } from '../alpha.ts';
 import { type Harness, startHarness } from '../harness.ts';

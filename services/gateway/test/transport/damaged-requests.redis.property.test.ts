@@ -1,6 +1,6 @@
 import http from 'node:http';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { formatMetadata } from '@loom/shared';
+import { formatMetadata } from '@loom/shared/metadata.ts';
 import { messageOf } from '@loom/shared/testing/answer.ts';
 import { ClaudeCode } from '@loom/shared/testing/claude-code/claude-code.ts';
 import { type ClientVersion, RELEASES } from '@loom/shared/testing/claude-code/release.ts';

@@ -1,4 +1,4 @@
-import type { LoomEvent } from '@loom/shared';
+import type { LoomEvent } from '@loom/shared/event.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import type { Harness } from '../harness.ts';
 import type { WireRequest } from './wire.ts';

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { createLog, Streams } from '@loom/shared';
+import { createLog } from '@loom/shared/log.ts';
+import { Streams } from '@loom/shared/streams.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { TurnStore } from '../../src/adapters/turn-store.ts';

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { createLog } from '@loom/shared';
+import { createLog } from '@loom/shared/log.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
 import { TurnTimer } from '../../src/adapters/turn-timer.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { CANARY } from '@loom/shared';
+import { CANARY } from '@loom/shared/metadata.ts';
 import type { Answer } from '@loom/shared/testing/answer.ts';
 import type { ClientRequest } from '@loom/shared/testing/claude-code/request.ts';
 import type { ReceivedSpan } from '@loom/shared/testing/otlp.ts';
