@@ -92,6 +92,7 @@ describe('loom status', () => {
     const { code, lines } = await watch(start(['status', '--json', '--watch'], bus.environment), 2);
 
     expect(code).toBe(0);
-    expect(lines.map((line) => JSON.parse(line).streams)).toEqual([[], []]);
+    // A slow machine may see a third one before the Ctrl-C comes.
+    expect(lines.slice(0, 2).map((line) => JSON.parse(line).streams)).toEqual([[], []]);
   });
 });

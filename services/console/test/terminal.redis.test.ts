@@ -70,12 +70,14 @@ describe('loom in a terminal', () => {
 
   test('draws the status anew', async () => {
     const loom = inTerminal(80, 'status --watch');
-    await until(() => loom.output().split('Redis holds').length === 3);
+    const count = (text: string) => loom.output().split(text).length - 1;
+    await until(() => count('Redis holds') >= 2);
 
     loom.type(CTRL_C);
 
     expect(await loom.exited).toBe(0);
-    expect(loom.output().split(`${ESC}2J${ESC}H`).length).toBe(3);
+    // A slow machine draws it once more before the Ctrl-C comes.
+    expect(count(`${ESC}2J${ESC}H`)).toBe(count('Redis holds'));
   });
 
   test.each([
