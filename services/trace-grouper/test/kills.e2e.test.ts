@@ -47,7 +47,7 @@ beforeAll(async () => {
   grouper = started('trace-grouper', { LOOM_TURN_GRACE_MS: '500' });
   await Promise.all([gateway, injector, grouper].map((service) => service.start()));
   await converse();
-});
+}, 300_000);
 afterAll(async () => {
   await Promise.all([gateway, injector, grouper].map((service) => service.kill()));
   await Promise.all([upstream.close(), collector.close(), redis.close()]);
