@@ -11,7 +11,7 @@ const run = promisify(execFile);
 
 describe('make demo', () => {
   test('shows what was cut, injected, replayed and rewritten, each turn’s spans, and the events of it all', async () => {
-    const { stdout } = await run(process.execPath, [MAIN], { timeout: 110_000 });
+    const { stdout } = await run(process.execPath, [MAIN], { timeout: 200_000 });
     const about = (ordinal: number) => stdout.split('\n\n').find((part) => part.startsWith(`${ordinal}. `)) ?? '';
 
     expect(about(1)).toContain('cut: 1 metadata block(s)');

@@ -13,7 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises';
  */
 export async function until<T>(
   condition: () => T | Promise<T>,
-  { withinMs = 60_000 }: { withinMs?: number } = {},
+  { withinMs = 90_000 }: { withinMs?: number } = {},
 ): Promise<T> {
   const startedAt = performance.now();
   for (;;) {
