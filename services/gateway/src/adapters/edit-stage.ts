@@ -121,11 +121,13 @@ export class EditStage {
 
     const { base, baseSha256, sealed } = this.#seal(tree, request, asked);
     const startedMs = performance.now();
-    const answers = await this.#holds.ask(request.requestId, asked, sealed, request.gone);
+    const answering = this.#holds.ask(request.requestId, asked, sealed, request.gone);
+    const shown = showBlocks(tree);
+    const answers = await answering;
     const heldMs = Math.round(performance.now() - startedMs);
     const asking: Asking = {
       bodySha256: baseSha256,
-      shown: showBlocks(tree),
+      shown,
       class: placed.class,
       anchors: placed.anchors,
       sha256,

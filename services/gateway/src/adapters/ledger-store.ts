@@ -88,7 +88,10 @@ export class LedgerStore {
     if (entries.has(entry.rewriter)) return;
     ledger.entries.set(anchor, entries.set(entry.rewriter, entry));
     ledger.known.add(anchor);
-    void this.#write([{ session, anchor, entry }]);
+    const news = { session, anchor, entry };
+    this.#keepUnwritten(news);
+    // The request that it is in goes first: its bytes are what somebody waits for.
+    setImmediate(() => void this.#write([news]));
   }
 
   /** After a rewriter was bypassed: another gateway may yet get its answer about this message, when the client tries again. */
@@ -120,7 +123,6 @@ export class LedgerStore {
 
   /** Whether Redis took any of them. */
   async #write(records: LedgerRecord[]): Promise<boolean> {
-    for (const record of records) this.#keepUnwritten(record);
     const pipeline = this.#streams.redis.pipeline();
     for (const { session, anchor, entry } of records) {
       const key = this.#key(session);
