@@ -26,6 +26,8 @@ export interface StageRequest {
   bytes: Buffer;
   read: ReadRequest;
   placed: Placed;
+  /** What `recall` returned. */
+  recalled: Promise<void> | undefined;
   trace: ExchangeTrace;
   /** Whether its metadata is about its own prompt. */
   ownsBlock: boolean;
@@ -81,14 +83,29 @@ export class EditStage {
   }
 
   /**
+   * Begins to read what Redis knows of the durable edits that a request is to get, so that it comes in while the request
+   * is made ready; undefined where there is nothing to read. Never rejects.
+   */
+  recall(read: ReadRequest, placed: Placed): Promise<void> | undefined {
+    return isConversation(placed) ? this.#recall(read, placed) : undefined;
+  }
+
+  #recall({ tree, session }: ReadRequest, { profile, anchors, merged }: Placed): Promise<void> | undefined {
+    if (!tree || !session || profile === PASSTHROUGH) return undefined;
+    const rewriters = this.#registry.declarations.map(({ name }) => name);
+    return this.#ledger.load(session, [...anchors.values(), ...merged.values()].flat(), rewriters);
+  }
+
+  /**
    * Replays what earlier requests of the session were given, without asking anyone. `count_tokens` needs no more: its
    * number is then what will be billed, whatever part of the conversation the client has counted.
+   *
+   * @param recalled what `recall` returned, where it was called before
    */
-  async replay(read: ReadRequest, placed: Placed): Promise<number> {
+  async replay(read: ReadRequest, placed: Placed, recalled = this.#recall(read, placed)): Promise<number> {
     const { tree, session } = read;
     if (!tree || !session || placed.profile === PASSTHROUGH) return 0;
-    const rewriters = this.#registry.declarations.map(({ name }) => name);
-    await this.#ledger.load(session, [...placed.anchors.values(), ...placed.merged.values()].flat(), rewriters);
+    await recalled;
     const { replayed, missed } = replayLedger(
       tree,
       placed.anchors,
@@ -104,8 +121,7 @@ export class EditStage {
   async run(request: StageRequest): Promise<Staged> {
     const { read, placed } = request;
     const { tree } = read;
-    const isConversation = placed.class === 'main' || placed.class === 'compaction';
-    const replayed = isConversation ? await this.replay(read, placed) : 0;
+    const replayed = isConversation(placed) ? await this.replay(read, placed, request.recalled) : 0;
     const questions = tree ? this.#questions(tree, read.session, placed) : [];
     const { asked, passed } = this.#holds.choose(questions, (question) => subjectOf(question, request));
     if (!tree || asked.length === 0) {
@@ -213,6 +229,11 @@ export class EditStage {
       },
     };
   }
+}
+
+/** Only such a request is anybody's to edit. */
+function isConversation({ class: requestClass }: Placed): boolean {
+  return requestClass === 'main' || requestClass === 'compaction';
 }
 
 /** What a question is about: messages, by anchors that say which conversation it is, too; else the conversation so far. */

@@ -12,7 +12,7 @@ import { COUNT_TOKENS_PATH, MESSAGES_PATH } from '../core/paths.ts';
 import { NO_TRACE, type PlacedTrace } from '../core/place-trace.ts';
 import { type BodyParts, renderParts } from '../core/splice.ts';
 import type { Captures } from './captures.ts';
-import type { EditStage, Staged } from './edit-stage.ts';
+import type { EditStage, Staged, StageRequest } from './edit-stage.ts';
 import type { EventPublisher } from './event-publisher.ts';
 import { type Arrival, Exchange } from './exchange.ts';
 import type { Metrics } from './metrics.ts';
@@ -91,8 +91,9 @@ export class MessagesHandler {
         await this.#stage.replay(prepared.read, prepared.placed);
         if (prepared.read.tree) body = renderParts(prepared.read.tree);
       } else {
+        const recalled = this.#stage.recall(prepared.read, prepared.placed);
         exchange = this.#begin(prepared, request, path, bytes, arrival);
-        const staged = await this.#edit(exchange, request, path, bytes, prepared, gone.signal);
+        const staged = await this.#edit(exchange, request, path, bytes, { ...prepared, recalled }, gone.signal);
         body = staged.body;
       }
     } catch (error) {
@@ -156,7 +157,7 @@ export class MessagesHandler {
     request: IncomingMessage,
     path: string,
     bytes: Buffer,
-    { read, placed, place }: Prepared,
+    { read, placed, place, recalled }: Prepared & Pick<StageRequest, 'recalled'>,
     gone: AbortSignal,
   ): Promise<Staged> {
     return context.with(exchange.context, async () => {
@@ -168,6 +169,7 @@ export class MessagesHandler {
         bytes,
         read,
         placed,
+        recalled,
         trace: exchange.trace,
         ownsBlock: place.ownsBlock,
         context: exchange.context,

@@ -27,7 +27,7 @@ const spool = new Spool({ folder: harness.spoolFolder, maxBytes: 1_000_000, log 
 const publisher = new EventPublisher({ streams, spool, metrics, log, gateway: 'g1' });
 const proxy = new UpstreamProxy({ url: harness.upstream.url, idleMs: 5_000, log });
 /** A fault of ours, which no input is known to cause. */
-const broken = { run: () => Promise.reject(new TypeError('a bug')) } as unknown as EditStage;
+const broken = { recall: () => {}, run: () => Promise.reject(new TypeError('a bug')) } as unknown as EditStage;
 const sessions = new SessionRecords(streams, new BoundedReads(streams, metrics, 2_000), log);
 const captures = new Captures({ mode: 'none', redact: [], sha256 }, publisher, metrics, log);
 const parts = { sessions, stage: broken, publisher, captures, proxy, metrics, log };

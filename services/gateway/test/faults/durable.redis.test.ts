@@ -14,6 +14,7 @@ beforeEach(async () => {
 });
 afterEach(() => harness.close());
 
+const ANSWER = { role: 'assistant', content: 'Good evening to you.' };
 const request = alphaRequest('s1', 'Good evening.');
 const edited = withBlock(request.body, 'Edited by scribe.');
 
@@ -65,6 +66,24 @@ describe('a durable edit', () => {
 
     expect(await send(other)).toBe(edited);
     expect(rewriter.questions).toHaveLength(1);
+
+    await other.close();
+  });
+
+  test('is there for another gateway that knew the session before it was made, which asks nobody', async () => {
+    const other = await startHarness({ REDIS_URL: harness.redis.url });
+    const turns = [...JSON.parse(request.body).messages, ANSWER, { role: 'user', content: 'And you?' }];
+    const next = alphaRequest('s1', '', { messages: turns });
+    await send();
+    await isStored();
+    await send(other);
+    await harness.send('/v1/messages', next);
+    await until(async () => (await harness.client.hlen('loom:ledger:s1')) === 2);
+
+    await other.send('/v1/messages', next);
+
+    expect(other.upstream.requests.at(-1)?.body.toString()).toBe(harness.upstream.requests.at(-1)?.body.toString());
+    expect(rewriter.questions).toHaveLength(2);
 
     await other.close();
   });
