@@ -92,6 +92,11 @@ export class SessionRecords {
 
   async #write(session: string, record: SessionRecord | undefined): Promise<void> {
     if (!record) return;
+    if (!this.#streams.connected) {
+      // Tried all the same, it would cost each request two errors with their stacks.
+      this.#unwritten.set(session, true);
+      return;
+    }
     const key = this.#key(session);
     const { profile, turns } = record;
     const fields = { ...(profile !== undefined && { profile }), ...(turns && { turns: JSON.stringify(turns) }) };

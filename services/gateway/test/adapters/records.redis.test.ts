@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Streams } from '@loom/shared/streams.ts';
 import { type RedisServer, startRedis } from '@loom/shared/testing/redis.ts';
 import { until } from '@loom/shared/testing/until.ts';
@@ -233,5 +233,19 @@ describe('SessionRecords', () => {
       sessions.turnOfAgent('s1', 'a2'),
       sessions.turnOfAgent('s2', 'a1'),
     ]).toEqual([TURN, undefined, undefined]);
+  });
+
+  test('asks nothing of a Redis that is away, and writes what was said meanwhile when it is back', async () => {
+    const sessions = new SessionRecords(streams, reads, log);
+    await server.kill();
+    await until(() => !streams.connected);
+    const asked = jest.spyOn(streams.redis, 'pipeline');
+
+    for (const profile of ['alpha', 'beta', 'alpha']) sessions.remember('s1', { profile, turns: [TURN] });
+
+    expect(asked).not.toHaveBeenCalled();
+    await server.start();
+    await until(async () => (await client.hget('loom:session:s1', 'profile')) === 'alpha');
+    expect(JSON.parse((await client.hget('loom:session:s1', 'turns')) ?? '')).toEqual([TURN]);
   });
 });
