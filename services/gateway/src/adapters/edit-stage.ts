@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
-import type { CaptureMode, Draft, EditOutcome, ExchangeTrace } from '@loom/shared/event.ts';
+import type { CaptureMode, Draft, EditOutcome } from '@loom/shared/event.ts';
 import { scrub } from '@loom/shared/redaction.ts';
-import type { Context } from '@opentelemetry/api';
+import { context } from '@opentelemetry/api';
 import { showBlocks } from '../core/apply-edits.ts';
 import type { BodyTree, Message } from '../core/body-tree.ts';
 import { type Headers, PASSTHROUGH } from '../core/identity.ts';
@@ -14,6 +14,7 @@ import { viewFor } from '../core/view.ts';
 import { sha256OfParts } from './body-sha256.ts';
 import type { Answered, Asked, EditHolds } from './edit-holds.ts';
 import type { EventPublisher } from './event-publisher.ts';
+import type { Exchange } from './exchange.ts';
 import type { LedgerStore } from './ledger-store.ts';
 import type { Metrics } from './metrics.ts';
 import type { RewriterRegistry } from './rewriter-registry.ts';
@@ -28,11 +29,8 @@ export interface StageRequest {
   placed: Placed;
   /** What `recall` returned. */
   recalled: Promise<void> | undefined;
-  trace: ExchangeTrace;
-  /** Whether its metadata is about its own prompt. */
-  ownsBlock: boolean;
-  /** The request span's context: everything published descends from it. */
-  context: Context;
+  /** What is published is of it; begun by whoever first asks for it, which is best done behind the request's back. */
+  exchange: Pick<Exchange, 'trace' | 'ownsBlock' | 'context'>;
   /** Aborts when the client has left. */
   gone: AbortSignal;
 }
@@ -125,7 +123,10 @@ export class EditStage {
     const questions = tree ? this.#questions(tree, read.session, placed) : [];
     const { asked, passed } = this.#holds.choose(questions, (question) => subjectOf(question, request));
     if (!tree || asked.length === 0) {
-      this.#publisher.publish(this.#received(request, [], undefined), request.context);
+      this.#publisher.publish(
+        () => this.#received(request, [], undefined),
+        () => request.exchange.context,
+      );
       return {
         body: tree ? renderParts(tree) : [request.bytes],
         replayed,
@@ -137,7 +138,9 @@ export class EditStage {
 
     const { base, baseSha256, sealed } = this.#seal(tree, request, asked);
     const startedMs = performance.now();
-    const answering = this.#holds.ask(request.requestId, asked, sealed, request.gone);
+    const answering = context.with(request.exchange.context, () =>
+      this.#holds.ask(request.requestId, asked, sealed, request.gone),
+    );
     const shown = showBlocks(tree);
     const answers = await answering;
     const heldMs = Math.round(performance.now() - startedMs);
@@ -167,7 +170,7 @@ export class EditStage {
     try {
       const base = renderParts(tree);
       const baseSha256 = sha256OfParts(base);
-      const sealed = this.#publisher.seal(this.#received(request, asked, baseSha256), request.context);
+      const sealed = this.#publisher.seal(this.#received(request, asked, baseSha256), request.exchange.context);
       return { base, baseSha256, sealed };
     } catch (error) {
       // A probe that is never sent would keep its breaker open for good.
@@ -203,8 +206,9 @@ export class EditStage {
   }
 
   #received(request: StageRequest, asked: Asked[], baseSha256: string | undefined): Draft {
-    const { read, placed, trace, headers, bytes, path, requestId } = request;
-    const description = describeRequest(read, headers, bytes.length, request.ownsBlock);
+    const { read, placed, headers, bytes, path, requestId } = request;
+    const { trace, ownsBlock } = request.exchange;
+    const description = describeRequest(read, headers, bytes.length, ownsBlock);
     const questions = asked.map(({ question }) => question);
     return {
       type: 'request.received',

@@ -14,6 +14,8 @@ const GATHER_MS = 10;
 
 /** A fact, or how to make it: that is then done when it is published, and must not throw. */
 type Fact = Draft | (() => Draft);
+/** What a fact descends from, or how to find it, as with the fact. */
+type Parent = Context | (() => Context);
 
 /**
  * Publishes events without ever being in the way: what Redis does not take goes to the spool, and from there to Redis
@@ -28,7 +30,7 @@ export class EventPublisher {
   readonly #retry: NodeJS.Timeout;
   /** What Redis has not answered to yet, in order. */
   readonly #inFlight = new Map<SealedEvent, Promise<void>>();
-  readonly #waiting: { fact: Fact; parent: Context }[] = [];
+  readonly #waiting: { fact: Fact; parent: Parent }[] = [];
   #soon: NodeJS.Timeout | undefined;
   readonly #droppable: { sealed: SealedEvent; sent: PromiseWithResolvers<void> }[] = [];
 
@@ -53,7 +55,7 @@ export class EventPublisher {
    * Publishes a fact within 10 ms, together with the others of that time: a request is on its way before it is talked
    * about, and Redis and its readers do not work while the answer is being relayed. Returns at once and never throws.
    */
-  publish(fact: Fact, parent: Context): void {
+  publish(fact: Fact, parent: Parent): void {
     this.#waiting.push({ fact, parent });
     this.#soon ??= setTimeout(() => this.#flush(), GATHER_MS);
   }
@@ -106,7 +108,7 @@ export class EventPublisher {
     this.#soon = undefined;
     const sealed = this.#waiting.splice(0).map(({ fact, parent }) => {
       const draft = typeof fact === 'function' ? fact() : fact;
-      return this.#streams.seal(draft, parent);
+      return this.#streams.seal(draft, typeof parent === 'function' ? parent() : parent);
     });
     if (sealed.length === 0) return;
     if (!this.#streams.connected || !this.#spool.isEmpty) {

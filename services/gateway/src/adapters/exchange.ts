@@ -15,7 +15,7 @@ import type { Captures } from './captures.ts';
 import type { Staged } from './edit-stage.ts';
 import type { EventPublisher } from './event-publisher.ts';
 import { type Metrics, recordQuota } from './metrics.ts';
-import { compactionAttributes, startRequestSpan } from './request-span.ts';
+import { compactionAttributes, type RequestSpan, startRequestSpan } from './request-span.ts';
 import { ResponseObserver } from './response-observer.ts';
 
 export interface ExchangeStart {
@@ -26,7 +26,8 @@ export interface ExchangeStart {
   headers: Headers;
   read: ReadRequest;
   placed: Placed;
-  place: PlacedTrace;
+  /** Finds the request's place in its trace. */
+  findPlace: () => PlacedTrace;
   model: string | null;
   bytesIn: number;
   arrival: Arrival;
@@ -39,17 +40,17 @@ export interface Arrival {
   ms: number;
 }
 
+/** What is begun only when it is asked for. */
+type Opened = RequestSpan & Pick<PlacedTrace, 'ownsBlock'>;
+
 /** One request with its response: its span, its events, and its one end. */
 export class Exchange {
   readonly requestId: string;
-  /** The request span's context. */
-  readonly context: Context;
-  readonly trace: ExchangeTrace;
   readonly #start: ExchangeStart;
-  readonly #span: Span;
   readonly #publisher: EventPublisher;
   readonly #captures: Captures;
   readonly #metrics: Metrics;
+  #begun: Opened | undefined;
   #observer: ResponseObserver | undefined;
   #response: IncomingMessage | undefined;
   #firstByteMs: number | null = null;
@@ -66,23 +67,49 @@ export class Exchange {
     this.#captures = captures;
     this.#metrics = metrics;
     this.requestId = start.requestId;
-    const { placed, read, headers, place, path } = start;
-    const { span, context, trace } = startRequestSpan(place, path, {
-      [ATTRIBUTE.requestId]: start.requestId,
+  }
+
+  /** The request span's context. */
+  get context(): Context {
+    return this.#opened.context;
+  }
+
+  get trace(): ExchangeTrace {
+    return this.#opened.trace;
+  }
+
+  /** Whether the request's metadata is about its own prompt. */
+  get ownsBlock(): boolean {
+    return this.#opened.ownsBlock;
+  }
+
+  get #span(): Span {
+    return this.#opened.span;
+  }
+
+  /** Begun, as of the request's arrival, when somebody first asks for it: a request that nobody edits is gone by then. */
+  get #opened(): Opened {
+    this.#begun ??= this.#open();
+    return this.#begun;
+  }
+
+  #open(): Opened {
+    const { placed, read, headers, findPlace, path, arrival, bytesIn } = this.#start;
+    const place = findPlace();
+    const attributes = {
+      [ATTRIBUTE.requestId]: this.requestId,
       [ATTRIBUTE.requestClass]: placed.class,
-      [ATTRIBUTE.requestBytes]: start.bytesIn,
+      [ATTRIBUTE.requestBytes]: bytesIn,
       [ATTRIBUTE.metadataBlocks]: read.metadataBlocks,
       [ATTRIBUTE.profile]: placed.profile,
       ...(read.session !== undefined && {
         [place.origin === 'none' ? ATTRIBUTE.looseSessionId : ATTRIBUTE.sessionId]: read.session,
       }),
       ...compactionAttributes(headers, placed.class),
-    });
-    this.#span = span;
-    this.context = context;
-    this.trace = trace;
-    metrics.requests.add(1, { class: placed.class, profile: placed.profile });
-    metrics.activeExchanges.add(1);
+    };
+    this.#metrics.requests.add(1, { class: placed.class, profile: placed.profile });
+    this.#metrics.activeExchanges.add(1);
+    return { ...startRequestSpan(place, path, attributes, arrival.ms), ownsBlock: place.ownsBlock };
   }
 
   /** Resolves when its end has been told. */
@@ -181,7 +208,7 @@ export class Exchange {
       if (endReason !== 'client_closed')
         this.#span.setStatus({ code: SpanStatusCode.ERROR, message: errorType ?? endReason });
     }
-    this.#span.setAttributes(attributes).end();
+    this.#span.setAttributes(attributes).end(performance.now());
     this.#metrics.activeExchanges.add(-1);
     this.#metrics.exchangesEnded.add(1, { reason: endReason });
     this.#metrics.tally.handled += 1;

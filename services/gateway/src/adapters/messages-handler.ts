@@ -8,9 +8,8 @@ import type { BodyTree } from '../core/body-tree.ts';
 import type { AcceptMetadata } from '../core/hook-pieces.ts';
 import { findModel } from '../core/identity.ts';
 import { type Placed, placeRequest, type ReadRequest, readRequest } from '../core/messages-request.ts';
-import { COUNT_TOKENS_PATH, MESSAGES_PATH } from '../core/paths.ts';
-import { NO_TRACE, type PlacedTrace } from '../core/place-trace.ts';
-import { type BodyParts, renderParts } from '../core/splice.ts';
+import { COUNT_TOKENS_PATH } from '../core/paths.ts';
+import { type BodyParts, lengthOf, renderParts } from '../core/splice.ts';
 import type { Captures } from './captures.ts';
 import type { EditStage, Staged, StageRequest } from './edit-stage.ts';
 import type { EventPublisher } from './event-publisher.ts';
@@ -86,7 +85,7 @@ export class MessagesHandler {
     let body: BodyParts = [bytes];
     let prepared: Prepared | undefined;
     try {
-      prepared = await this.#prepare(request, path, bytes);
+      prepared = await this.#prepare(request, bytes);
       if (path === COUNT_TOKENS_PATH) {
         await this.#stage.replay(prepared.read, prepared.placed);
         if (prepared.read.tree) body = renderParts(prepared.read.tree);
@@ -110,7 +109,7 @@ export class MessagesHandler {
     this.#proxy.forward(request, response, { body, exchange });
   }
 
-  async #prepare(request: IncomingMessage, path: string, bytes: Buffer): Promise<Prepared> {
+  async #prepare(request: IncomingMessage, bytes: Buffer): Promise<Prepared> {
     const { headers } = request;
     const read = readRequest(bytes, headers, this.#accept);
     if (!read.tree) this.#metrics.unfollowable.add(1);
@@ -120,12 +119,11 @@ export class MessagesHandler {
     const record =
       session === undefined ? {} : isKnown ? this.#sessions.peek(session) : await this.#sessions.find(session);
     const placed = placeRequest(read, headers, record, sha256);
-    if (path !== MESSAGES_PATH) return { read, placed, place: NO_TRACE };
-    return { read, placed, place: this.#placer.place(read, placed, headers, record) };
+    return { read, placed };
   }
 
   #begin(
-    { read, placed, place }: Prepared,
+    { read, placed }: Prepared,
     { headers }: IncomingMessage,
     path: string,
     bytes: Buffer,
@@ -140,7 +138,8 @@ export class MessagesHandler {
       headers,
       read,
       placed,
-      place,
+      // By then another request of the session may have said more of its turns.
+      findPlace: () => this.#placer.place(read, placed, headers),
       model,
       bytesIn: bytes.length,
       arrival,
@@ -152,41 +151,27 @@ export class MessagesHandler {
     return exchange;
   }
 
-  #edit(
+  async #edit(
     exchange: Exchange,
     request: IncomingMessage,
     path: string,
     bytes: Buffer,
-    { read, placed, place, recalled }: Prepared & Pick<StageRequest, 'recalled'>,
+    { read, placed, recalled }: Prepared & Pick<StageRequest, 'recalled'>,
     gone: AbortSignal,
   ): Promise<Staged> {
-    return context.with(exchange.context, async () => {
-      const { requestId } = exchange;
-      const staged = await this.#stage.run({
-        requestId,
-        path,
-        headers: request.headers,
-        bytes,
-        read,
-        placed,
-        recalled,
-        trace: exchange.trace,
-        ownsBlock: place.ownsBlock,
-        context: exchange.context,
-        gone,
+    const { requestId } = exchange;
+    const { headers } = request;
+    const staged = await this.#stage.run({ requestId, path, headers, bytes, read, placed, recalled, exchange, gone });
+    if (gone.aborted) return staged;
+    exchange.forwarded(staged);
+    for (const { rewriter, labels, waitedMs, outcome } of staged.lost)
+      exchange.identityLost(rewriter, labels, waitedMs, outcome);
+    if (this.#log.isDebugEnabled())
+      context.with(exchange.context, () => {
+        const { session } = read;
+        this.#log.debug('forwarded', { requestId, session, class: placed.class, bytes: lengthOf(staged.body) });
       });
-      if (gone.aborted) return staged;
-      exchange.forwarded(staged);
-      for (const { rewriter, labels, waitedMs, outcome } of staged.lost)
-        exchange.identityLost(rewriter, labels, waitedMs, outcome);
-      this.#log.debug('forwarded', {
-        requestId,
-        session: read.session,
-        class: placed.class,
-        bytes: staged.body.length,
-      });
-      return staged;
-    });
+    return staged;
   }
 }
 
@@ -203,5 +188,4 @@ function withoutMetadata(tree: BodyTree | undefined, bytes: Buffer): BodyParts {
 interface Prepared {
   read: ReadRequest;
   placed: Placed;
-  place: PlacedTrace;
 }

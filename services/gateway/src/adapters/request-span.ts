@@ -23,11 +23,16 @@ export interface RequestSpan {
   trace: ExchangeTrace;
 }
 
-/** Starts the span of a request where it was placed; it has an identity of its own, whether or not anybody records it. */
+/**
+ * Starts the span of a request where it was placed; it has an identity of its own, whether or not anybody records it.
+ *
+ * @param startTime by `performance.now()`; its end is to be told by the same clock
+ */
 export function startRequestSpan(
   { traceId, rootSpanId, parentSpanId, origin, clientSpanId, link }: PlacedTrace,
   path: string,
   attributes: Attributes,
+  startTime: number,
 ): RequestSpan {
   const parent =
     traceId === undefined || parentSpanId === undefined
@@ -37,6 +42,7 @@ export function startRequestSpan(
     traceId === undefined || rootSpanId === undefined ? {} : { [ATTRIBUTE.turnId]: turnKey({ traceId, rootSpanId }) };
   const options = {
     kind: SpanKind.SERVER,
+    startTime,
     attributes: {
       [ATTRIBUTE.httpMethod]: 'POST',
       [ATTRIBUTE.urlPath]: path,

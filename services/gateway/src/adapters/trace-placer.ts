@@ -19,9 +19,9 @@ export class TracePlacer {
     this.#log = log;
   }
 
-  /** @param record what the session is known by */
-  place(read: ReadRequest, placed: Placed, headers: Headers, { turns = [] }: SessionRecord): PlacedTrace {
+  place(read: ReadRequest, placed: Placed, headers: Headers): PlacedTrace {
     const { session, namedProfile } = read;
+    const { turns = [] } = session === undefined ? {} : this.#sessions.peek(session);
     const agentId = shortHeader(headers, 'x-claude-code-agent-id');
     const place = this.#find(read, placed, headers, turns, agentId);
     if (session === undefined) return place;
