@@ -30,7 +30,7 @@ export interface StageRequest {
   /** What `recall` returned. */
   recalled: Promise<void> | undefined;
   /** What is published is of it; begun by whoever first asks for it, which is best done behind the request's back. */
-  exchange: Pick<Exchange, 'trace' | 'ownsBlock' | 'context'>;
+  exchange: Pick<Exchange, 'trace' | 'ownsBlock' | 'context' | 'parent'>;
   /** Aborts when the client has left. */
   gone: AbortSignal;
 }
@@ -123,10 +123,7 @@ export class EditStage {
     const questions = tree ? this.#questions(tree, read.session, placed) : [];
     const { asked, passed } = this.#holds.choose(questions, (question) => subjectOf(question, request));
     if (!tree || asked.length === 0) {
-      this.#publisher.publish(
-        () => this.#received(request, [], undefined),
-        () => request.exchange.context,
-      );
+      this.#publisher.publish(() => this.#received(request, [], undefined), request.exchange.parent);
       return {
         body: tree ? renderParts(tree) : [request.bytes],
         replayed,

@@ -11,11 +11,18 @@ type SealedEvent = ReturnType<Streams['seal']>;
 
 const RETRY_MS = 2_000;
 const GATHER_MS = 10;
+/** How long the making of facts keeps the thread to itself, milliseconds: many requests may go out at once. */
+const SLICE_MS = 2;
 
 /** A fact, or how to make it: that is then done when it is published, and must not throw. */
 type Fact = Draft | (() => Draft);
-/** What a fact descends from, or how to find it, as with the fact. */
-type Parent = Context | (() => Context);
+/** What a fact descends from, or how to find it, as with the fact. The very same one makes facts belong together. */
+export type Parent = Context | (() => Context);
+
+interface Waiting {
+  fact: Fact;
+  parent: Parent;
+}
 
 /**
  * Publishes events without ever being in the way: what Redis does not take goes to the spool, and from there to Redis
@@ -30,7 +37,7 @@ export class EventPublisher {
   readonly #retry: NodeJS.Timeout;
   /** What Redis has not answered to yet, in order. */
   readonly #inFlight = new Map<SealedEvent, Promise<void>>();
-  readonly #waiting: { fact: Fact; parent: Parent }[] = [];
+  #waiting: Waiting[] = [];
   #soon: NodeJS.Timeout | undefined;
   readonly #droppable: { sealed: SealedEvent; sent: PromiseWithResolvers<void> }[] = [];
 
@@ -52,7 +59,7 @@ export class EventPublisher {
   }
 
   /**
-   * Publishes a fact within 10 ms, together with the others of that time: a request is on its way before it is talked
+   * Publishes a fact in 10 ms, together with the others of that time: a request is on its way before it is talked
    * about, and Redis and its readers do not work while the answer is being relayed. Returns at once and never throws.
    */
   publish(fact: Fact, parent: Parent): void {
@@ -60,10 +67,15 @@ export class EventPublisher {
     this.#soon ??= setTimeout(() => this.#flush(), GATHER_MS);
   }
 
-  /** Publishes a fact, and those that wait, before anything else happens: it is on its way when the call returns. */
-  publishNow(fact: Draft, parent: Context): void {
-    this.#waiting.push({ fact, parent });
-    this.#flush();
+  /**
+   * Publishes a fact, behind those of the same parent that wait, before anything else happens: it is on its way when the
+   * call returns. What waits of others may take long to make, and is none of its business.
+   */
+  publishNow(fact: Draft, parent: Parent): void {
+    const isOurs = (waiting: Waiting) => waiting.parent === parent;
+    const ours = [...this.#waiting.filter(isOurs), { fact, parent }];
+    this.#waiting = this.#waiting.filter((waiting) => !isOurs(waiting));
+    this.#append(ours.map((waiting) => this.#make(waiting)));
   }
 
   /** Adds the envelope to a fact that `send` publishes. */
@@ -103,13 +115,24 @@ export class EventPublisher {
     );
   }
 
+  #make({ fact, parent }: Waiting): SealedEvent {
+    const draft = typeof fact === 'function' ? fact() : fact;
+    return this.#streams.seal(draft, typeof parent === 'function' ? parent() : parent);
+  }
+
   #flush(): void {
-    clearTimeout(this.#soon);
     this.#soon = undefined;
-    const sealed = this.#waiting.splice(0).map(({ fact, parent }) => {
-      const draft = typeof fact === 'function' ? fact() : fact;
-      return this.#streams.seal(draft, typeof parent === 'function' ? parent() : parent);
-    });
+    const sealed: SealedEvent[] = [];
+    for (const beganMs = performance.now(); performance.now() - beganMs < SLICE_MS; ) {
+      const waiting = this.#waiting.shift();
+      if (!waiting) break;
+      sealed.push(this.#make(waiting));
+    }
+    this.#append(sealed);
+    if (this.#waiting.length > 0) setImmediate(() => this.#flush());
+  }
+
+  #append(sealed: SealedEvent[]): void {
     if (sealed.length === 0) return;
     if (!this.#streams.connected || !this.#spool.isEmpty) {
       this.#spoolInFlight();
@@ -152,7 +175,8 @@ export class EventPublisher {
   /** Waits until everything that was published is in Redis or in the spool. */
   async close(): Promise<void> {
     clearInterval(this.#retry);
-    this.#flush();
+    clearTimeout(this.#soon);
+    this.#append(this.#waiting.splice(0).map((waiting) => this.#make(waiting)));
     await Promise.all(this.#inFlight.values());
   }
 

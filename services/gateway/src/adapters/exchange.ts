@@ -74,6 +74,9 @@ export class Exchange {
     return this.#opened.context;
   }
 
+  /** What each of its events descends from. */
+  readonly parent = () => this.context;
+
   get trace(): ExchangeTrace {
     return this.#opened.trace;
   }
@@ -140,7 +143,7 @@ export class Exchange {
     const bytesOut = lengthOf(staged.body);
     this.#publisher.publish(
       () => ({ type: 'request.forwarded', subject: this.#subject, data: this.#forwardedData(staged, forwardedAt) }),
-      this.context,
+      this.parent,
     );
     this.#span.setAttributes({
       [ATTRIBUTE.forwardedBytes]: bytesOut,
@@ -199,11 +202,11 @@ export class Exchange {
     };
     const isComplete = endReason === 'complete';
     if (isComplete)
-      this.#publisher.publishNow({ type: 'response.completed', subject: this.#subject, data }, this.context);
+      this.#publisher.publishNow({ type: 'response.completed', subject: this.#subject, data }, this.parent);
     else {
       const anchor = this.#isForwarded ? undefined : this.#anchor;
       const failed = { ...data, endReason, errorType, ...(anchor && { anchor }) };
-      this.#publisher.publishNow({ type: 'response.failed', subject: this.#subject, data: failed }, this.context);
+      this.#publisher.publishNow({ type: 'response.failed', subject: this.#subject, data: failed }, this.parent);
       attributes[ATTRIBUTE.errorType] = errorType ?? endReason;
       if (endReason !== 'client_closed')
         this.#span.setStatus({ code: SpanStatusCode.ERROR, message: errorType ?? endReason });
@@ -270,14 +273,14 @@ export class Exchange {
     this.#span.setAttributes(editAttributes(edit));
     if (outcome === 'applied' || outcome === 'none') return;
     const data = { requestId: this.requestId, rewriter, outcome, waitedMs, ...(reason !== undefined && { reason }) };
-    this.#publisher.publish({ type: 'rewriter.bypassed', subject: this.#subject, data }, this.context);
+    this.#publisher.publish({ type: 'rewriter.bypassed', subject: this.#subject, data }, this.parent);
   }
 
   /** A rewriter whose edits cannot be made up for did not get to make them. */
   identityLost(rewriter: string, labels: string[], waitedMs: number, reason: string): void {
     this.#catchUp();
     const data = { requestId: this.requestId, rewriter, labels, waitedMs, reason };
-    this.#publisher.publish({ type: 'identity.lost', subject: this.#subject, data }, this.context);
+    this.#publisher.publish({ type: 'identity.lost', subject: this.#subject, data }, this.parent);
   }
 
   readonly #attempt: Attempt = (part, make) => {

@@ -76,6 +76,26 @@ describe('EventPublisher', () => {
     await publisher.close();
   });
 
+  test('publishes now what waits of the same parent, in order, and leaves to others the making of theirs', async () => {
+    const { publisher } = open();
+    await until(() => streams.connected);
+    const [ours, theirs] = [ROOT_CONTEXT.setValue(Symbol(), 1), ROOT_CONTEXT.setValue(Symbol(), 2)];
+    const made: string[] = [];
+    const fact = (id: string) => () => {
+      made.push(id);
+      return bypass(id);
+    };
+    publisher.publish(fact('theirs'), theirs);
+    publisher.publish(fact('ours'), ours);
+
+    publisher.publishNow(bypass('ours, now'), ours);
+
+    expect(made).toEqual(['ours']);
+    await until(async () => (await published()).length === 3);
+    expect(await published()).toEqual(['ours', 'ours, now', 'theirs']);
+    await publisher.close();
+  });
+
   test('ends the span of an event that goes to the spool: whoever reads it descends from that', async () => {
     const recorded = recordSpans();
     try {
