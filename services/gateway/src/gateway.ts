@@ -19,6 +19,7 @@ import { EventPublisher } from './adapters/event-publisher.ts';
 import { createGatewayApp } from './adapters/gateway-app.ts';
 import { createHttpServer } from './adapters/http-server.ts';
 import { LedgerStore } from './adapters/ledger-store.ts';
+import { Leisure } from './adapters/leisure.ts';
 import { MessagesHandler } from './adapters/messages-handler.ts';
 import { openMetrics } from './adapters/metrics.ts';
 import { Presence } from './adapters/presence.ts';
@@ -64,12 +65,14 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   const proxy = new UpstreamProxy({ url: config.LOOM_UPSTREAM_URL, idleMs: config.LOOM_UPSTREAM_IDLE_MS, log });
   const capture = config.LOOM_CAPTURE;
   const sha256 = (data: string | Uint8Array) => hash('sha256', data);
-  const captures = new Captures({ mode: capture, redact: config.LOOM_REDACT, sha256 }, publisher, metrics, log);
+  const leisure = new Leisure();
+  const capturing = { mode: capture, redact: config.LOOM_REDACT, sha256 };
+  const captures = new Captures(capturing, { publisher, leisure, metrics, log });
   const replyStream = replies.stream;
   const stage = new EditStage({ gateway, capture, replyStream, registry, ledger, holds, publisher, metrics });
   const sessions = new SessionRecords(streams, reads, log);
   const hookSecret = config.LOOM_HOOK_SECRET;
-  const parts = { sessions, stage, publisher, captures, proxy, metrics, log };
+  const parts = { sessions, stage, publisher, captures, leisure, proxy, metrics, log };
   const messages = new MessagesHandler({ gateway, capture, hookSecret, ...parts });
 
   const expectedRewriters = config.LOOM_EXPECTED_REWRITERS;

@@ -1,17 +1,16 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { DataOf } from '@loom/shared/event.ts';
+import type { DataOf, Draft } from '@loom/shared/event.ts';
 import type { Logger } from '@loom/shared/log.ts';
 import type { Context } from '@opentelemetry/api';
 import type { AnswerBlocks } from '../core/answer-blocks.ts';
 import { type CaptureOptions, captureExchange } from '../core/capture.ts';
 import type { ReadRequest } from '../core/messages-request.ts';
 import type { EventPublisher } from './event-publisher.ts';
+import type { Leisure } from './leisure.ts';
 import type { Metrics } from './metrics.ts';
 
-/** How long a capture keeps the thread to itself, milliseconds. */
-const SLICE_MS = 2;
-/** Each holds a request's body. */
-const MAX_UNDER_WAY = 64;
+/** Each that waits holds a request's body. */
+const MAX_HELD_BYTES = 67_108_864;
+const MAX_UNDER_WAY = 1_024;
 
 /** What there is of an exchange to capture. */
 export interface Capturable {
@@ -28,13 +27,24 @@ export interface Capturable {
 export class Captures {
   readonly #options: CaptureOptions;
   readonly #publisher: EventPublisher;
+  readonly #leisure: Leisure;
   readonly #metrics: Metrics;
   readonly #log: Logger;
   readonly #underWay = new Set<Promise<void>>();
+  #heldBytes = 0;
 
-  constructor(options: CaptureOptions, publisher: EventPublisher, metrics: Metrics, log: Logger) {
+  constructor(
+    options: CaptureOptions,
+    {
+      publisher,
+      leisure,
+      metrics,
+      log,
+    }: { publisher: EventPublisher; leisure: Leisure; metrics: Metrics; log: Logger },
+  ) {
     this.#options = options;
     this.#publisher = publisher;
+    this.#leisure = leisure;
     this.#metrics = metrics;
     this.#log = log;
   }
@@ -47,12 +57,20 @@ export class Captures {
   /** Captures an exchange that has ended; returns at once. */
   take(capturable: Capturable, context: Context): void {
     if (!this.isOn) return;
-    if (this.#underWay.size >= MAX_UNDER_WAY) {
+    const heldBytes = capturable.read.tree?.bytes.length ?? 0;
+    if (this.#underWay.size >= MAX_UNDER_WAY || this.#heldBytes + heldBytes > MAX_HELD_BYTES) {
       this.#metrics.captures.add(1, { outcome: 'dropped' });
       return;
     }
-    const capture = this.#capture(capturable, context).finally(() => this.#underWay.delete(capture));
-    this.#underWay.add(capture);
+    this.#heldBytes += heldBytes;
+    const { promise, resolve } = Promise.withResolvers<Draft | undefined>();
+    const captured = promise.then((draft) => {
+      this.#heldBytes -= heldBytes;
+      return draft && this.#publish(draft, context);
+    });
+    const ended = captured.finally(() => this.#underWay.delete(ended));
+    this.#underWay.add(ended);
+    this.#leisure.add(() => this.#capture(capturable, resolve));
   }
 
   /** Waits for what is under way. */
@@ -60,35 +78,29 @@ export class Captures {
     await Promise.all(this.#underWay);
   }
 
-  async #capture({ read, output, exchange, subject }: Capturable, context: Context): Promise<void> {
-    // The client's last byte goes out first.
-    await nextTurn();
+  *#capture(
+    { read, output, exchange, subject }: Capturable,
+    done: (draft: Draft | undefined) => void,
+  ): Generator<void, void> {
     let data: DataOf<'exchange.captured'>;
     try {
-      data = { ...(await this.#build(read, output)), ...exchange };
+      data = { ...(yield* captureExchange(read.tree, output, this.#options)), ...exchange };
     } catch (error) {
       this.#metrics.captures.add(1, { outcome: 'failed' });
       this.#log.warn('an exchange could not be captured', { requestId: exchange.requestId, error });
+      done(undefined);
       return;
     }
     if (data.truncated) this.#metrics.capturesTruncated.add(1);
-    const draft = { type: 'exchange.captured', subject, data } as const;
+    done({ type: 'exchange.captured', subject, data });
+  }
+
+  async #publish(draft: Draft, context: Context): Promise<void> {
     // Nobody waits for it, and it is too large to be kept.
     const outcome = await this.#publisher.publishOrDrop(draft, context).then(
       () => 'published',
       () => 'dropped',
     );
     this.#metrics.captures.add(1, { outcome });
-  }
-
-  async #build(read: ReadRequest, output: AnswerBlocks | undefined) {
-    const steps = captureExchange(read.tree, output, this.#options);
-    for (let sliceMs = performance.now(); ; ) {
-      const step = steps.next();
-      if (step.done) return step.value;
-      if (performance.now() - sliceMs < SLICE_MS) continue;
-      await nextTurn();
-      sliceMs = performance.now();
-    }
   }
 }

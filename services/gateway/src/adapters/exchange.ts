@@ -14,6 +14,7 @@ import { sha256OfParts } from './body-sha256.ts';
 import type { Captures } from './captures.ts';
 import type { Staged } from './edit-stage.ts';
 import type { EventPublisher } from './event-publisher.ts';
+import type { Leisure } from './leisure.ts';
 import { type Metrics, recordQuota } from './metrics.ts';
 import { compactionAttributes, type RequestSpan, startRequestSpan } from './request-span.ts';
 import { ResponseObserver } from './response-observer.ts';
@@ -51,6 +52,7 @@ export class Exchange {
   readonly #captures: Captures;
   readonly #metrics: Metrics;
   #begun: Opened | undefined;
+  readonly #leisure: Leisure;
   #observer: ResponseObserver | undefined;
   #response: IncomingMessage | undefined;
   #firstByteMs: number | null = null;
@@ -61,11 +63,20 @@ export class Exchange {
   #untold: (() => void) | undefined;
   readonly #told = Promise.withResolvers<void>();
 
-  constructor(start: ExchangeStart, publisher: EventPublisher, captures: Captures, metrics: Metrics) {
+  constructor(
+    start: ExchangeStart,
+    {
+      publisher,
+      captures,
+      metrics,
+      leisure,
+    }: { publisher: EventPublisher; captures: Captures; metrics: Metrics; leisure: Leisure },
+  ) {
     this.#start = start;
     this.#publisher = publisher;
     this.#captures = captures;
     this.#metrics = metrics;
+    this.#leisure = leisure;
     this.requestId = start.requestId;
   }
 
@@ -178,16 +189,21 @@ export class Exchange {
     if (this.#observer?.write(chunk)) void this.end('complete');
   }
 
-  /** The exchange is over. Only the first call counts. */
-  async end(reason: EndReason, errorType: string | null = null): Promise<void> {
-    if (this.#isEnded) return;
+  /**
+   * The exchange is over. Only the first call counts.
+   *
+   * @returns when its event is on its way; undefined where it is already, which is wherever nothing has to be decoded
+   */
+  end(reason: EndReason, errorType: string | null = null): Promise<void> | undefined {
+    if (this.#isEnded) return undefined;
     this.#isEnded = true;
     const understood = this.#observer?.end(reason === 'complete');
-    // Not a moment later where nothing is decoded: the client's last byte leaves when the caller goes on.
-    if (understood) await understood;
+    if (understood) return understood.then(() => this.#finish({ reason, errorType }));
     this.#finish({ reason, errorType });
+    return undefined;
   }
 
+  /** The client's last byte waits for this: only what must not be lost with this process is done at once. */
   #finish(end: End): void {
     this.#catchUp();
     const answer = this.#observer?.answer;
@@ -200,32 +216,35 @@ export class Exchange {
       [ATTRIBUTE.responseBytes]: data.bytes,
       ...(data.upstreamRequestId !== null && { [ATTRIBUTE.anthropicRequestId]: data.upstreamRequestId }),
     };
-    const isComplete = endReason === 'complete';
-    if (isComplete)
+    const failure = endReason === 'complete' ? undefined : { endReason, errorType };
+    if (!failure)
       this.#publisher.publishNow({ type: 'response.completed', subject: this.#subject, data }, this.parent);
     else {
       const anchor = this.#isForwarded ? undefined : this.#anchor;
-      const failed = { ...data, endReason, errorType, ...(anchor && { anchor }) };
+      const failed = { ...data, ...failure, ...(anchor && { anchor }) };
       this.#publisher.publishNow({ type: 'response.failed', subject: this.#subject, data: failed }, this.parent);
       attributes[ATTRIBUTE.errorType] = errorType ?? endReason;
       if (endReason !== 'client_closed')
         this.#span.setStatus({ code: SpanStatusCode.ERROR, message: errorType ?? endReason });
     }
     this.#span.setAttributes(attributes).end(performance.now());
+    this.#leisure.add(() => this.#account({ ...data, ...failure }));
+  }
+
+  /** Counts it, and has it captured. */
+  #account(ended: DataOf<'response.completed'> & Partial<DataOf<'response.failed'>>): undefined {
+    const { endReason = 'complete' } = ended;
     this.#metrics.activeExchanges.add(-1);
     this.#metrics.exchangesEnded.add(1, { reason: endReason });
     this.#metrics.tally.handled += 1;
     if (endReason !== 'complete' && endReason !== 'client_closed') this.#metrics.tally.failed += 1;
     if (this.#observer?.blindness) this.#metrics.unobserved.add(1, { reason: this.#observer.blindness });
-    recordQuota(this.#metrics, data.rateLimits);
-    if (this.#isForwarded)
-      this.#metrics.recordCall({ ...data, ...(!isComplete && { endReason, errorType }) }, this.#forwardedAfterMs);
+    recordQuota(this.#metrics, ended.rateLimits);
     if (this.#isForwarded) {
+      this.#metrics.recordCall(ended, this.#forwardedAfterMs);
       const { read } = this.#start;
-      this.#captures.take(
-        { read, output: answer?.blocks, exchange: this.#facts(), subject: this.#subject },
-        this.context,
-      );
+      const output = this.#observer?.answer.blocks;
+      this.#captures.take({ read, output, exchange: this.#facts(), subject: this.#subject }, this.context);
     }
     this.#told.resolve();
   }

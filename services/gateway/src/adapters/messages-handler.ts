@@ -14,6 +14,7 @@ import type { Captures } from './captures.ts';
 import type { EditStage, Staged, StageRequest } from './edit-stage.ts';
 import type { EventPublisher } from './event-publisher.ts';
 import { type Arrival, Exchange } from './exchange.ts';
+import type { Leisure } from './leisure.ts';
 import type { Metrics } from './metrics.ts';
 import type { SessionRecords } from './session-records.ts';
 import { TracePlacer } from './trace-placer.ts';
@@ -33,6 +34,7 @@ export class MessagesHandler {
   readonly #stage: EditStage;
   readonly #publisher: EventPublisher;
   readonly #captures: Captures;
+  readonly #leisure: Leisure;
   readonly #proxy: UpstreamProxy;
   readonly #metrics: Metrics;
   readonly #log: Logger;
@@ -46,6 +48,7 @@ export class MessagesHandler {
     stage: EditStage;
     publisher: EventPublisher;
     captures: Captures;
+    leisure: Leisure;
     proxy: UpstreamProxy;
     metrics: Metrics;
     log: Logger;
@@ -58,6 +61,7 @@ export class MessagesHandler {
     this.#stage = options.stage;
     this.#publisher = options.publisher;
     this.#captures = options.captures;
+    this.#leisure = options.leisure;
     this.#proxy = options.proxy;
     this.#metrics = options.metrics;
     this.#log = options.log;
@@ -145,7 +149,12 @@ export class MessagesHandler {
       arrival,
       upstream: this.#proxy.upstream,
     };
-    const exchange = new Exchange(start, this.#publisher, this.#captures, this.#metrics);
+    const exchange = new Exchange(start, {
+      publisher: this.#publisher,
+      captures: this.#captures,
+      metrics: this.#metrics,
+      leisure: this.#leisure,
+    });
     this.#active.add(exchange);
     void exchange.ended.then(() => this.#active.delete(exchange));
     return exchange;

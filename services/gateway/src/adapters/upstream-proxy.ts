@@ -197,8 +197,9 @@ function relay(answer: IncomingMessage, response: ServerResponse, exchange: Exch
     if (!body.write(rest)) answer.pause();
   });
   answer.once('end', async () => {
+    const understood = exchange.end('complete');
     // A compressed answer is understood a little later than it came; the client's end must not be ahead of its event.
-    await Promise.race([exchange.end('complete'), pause(UNDERSTOOD_MS, undefined, { ref: false })]);
+    if (understood) await Promise.race([understood, pause(UNDERSTOOD_MS, undefined, { ref: false })]);
     body.end();
   });
 }

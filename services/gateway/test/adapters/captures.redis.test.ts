@@ -9,6 +9,7 @@ import { until } from '@loom/shared/testing/until.ts';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 import { Captures } from '../../src/adapters/captures.ts';
 import { EventPublisher } from '../../src/adapters/event-publisher.ts';
+import { Leisure } from '../../src/adapters/leisure.ts';
 import { openMetrics } from '../../src/adapters/metrics.ts';
 import { Spool } from '../../src/adapters/spool.ts';
 import { readRequest } from '../../src/core/messages-request.ts';
@@ -118,7 +119,10 @@ describe('Captures', () => {
     const broken = () => {
       throw new TypeError('a bug');
     };
-    const captures = new Captures({ mode: 'delta', redact: [], sha256: broken }, publisher, metrics, log);
+    const captures = new Captures(
+      { mode: 'delta', redact: [], sha256: broken },
+      { publisher, leisure: new Leisure(), metrics, log },
+    );
     const image = { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'AAAA' } };
     const exchange = { requestId: 'r1', gateway: 'g1', class: 'main', profile: 'alpha', model: null } as const;
 

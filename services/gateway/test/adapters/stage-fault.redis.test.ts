@@ -10,6 +10,7 @@ import { BoundedReads } from '../../src/adapters/bounded-reads.ts';
 import { Captures } from '../../src/adapters/captures.ts';
 import type { EditStage } from '../../src/adapters/edit-stage.ts';
 import { EventPublisher } from '../../src/adapters/event-publisher.ts';
+import { Leisure } from '../../src/adapters/leisure.ts';
 import { MessagesHandler } from '../../src/adapters/messages-handler.ts';
 import { openMetrics } from '../../src/adapters/metrics.ts';
 import { SessionRecords } from '../../src/adapters/session-records.ts';
@@ -29,8 +30,9 @@ const proxy = new UpstreamProxy({ url: harness.upstream.url, idleMs: 5_000, log 
 /** A fault of ours, which no input is known to cause. */
 const broken = { recall: () => {}, run: () => Promise.reject(new TypeError('a bug')) } as unknown as EditStage;
 const sessions = new SessionRecords(streams, new BoundedReads(streams, metrics, 2_000), log);
-const captures = new Captures({ mode: 'none', redact: [], sha256 }, publisher, metrics, log);
-const parts = { sessions, stage: broken, publisher, captures, proxy, metrics, log };
+const leisure = new Leisure();
+const captures = new Captures({ mode: 'none', redact: [], sha256 }, { publisher, leisure, metrics, log });
+const parts = { sessions, stage: broken, publisher, captures, leisure, proxy, metrics, log };
 const handler = new MessagesHandler({ gateway: 'g1', capture: 'none', hookSecret: undefined, ...parts });
 const server = http.createServer(async (request, response) => {
   await handler.handle(request, response, MESSAGES_PATH, await buffer(request));
