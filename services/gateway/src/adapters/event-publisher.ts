@@ -14,7 +14,7 @@ const GATHER_MS = 10;
 /** How long the making of facts keeps the thread to itself, milliseconds: many requests may go out at once. */
 const SLICE_MS = 2;
 
-/** A fact, or how to make it: that is then done when it is published, and must not throw. */
+/** A fact, or how to make it: that is then done when it is published. */
 type Fact = Draft | (() => Draft);
 /** What a fact descends from, or how to find it, as with the fact. The very same one makes facts belong together. */
 export type Parent = Context | (() => Context);
@@ -75,7 +75,7 @@ export class EventPublisher {
     const isOurs = (waiting: Waiting) => waiting.parent === parent;
     const ours = [...this.#waiting.filter(isOurs), { fact, parent }];
     this.#waiting = this.#waiting.filter((waiting) => !isOurs(waiting));
-    this.#append(ours.map((waiting) => this.#make(waiting)));
+    this.#append(ours.flatMap((waiting) => this.#make(waiting)));
   }
 
   /** Adds the envelope to a fact that `send` publishes. */
@@ -115,9 +115,16 @@ export class EventPublisher {
     );
   }
 
-  #make({ fact, parent }: Waiting): SealedEvent {
-    const draft = typeof fact === 'function' ? fact() : fact;
-    return this.#streams.seal(draft, typeof parent === 'function' ? parent() : parent);
+  /** None where it cannot be made: nobody stands behind it any more who would bear the fault. */
+  #make({ fact, parent }: Waiting): SealedEvent[] {
+    try {
+      const draft = typeof fact === 'function' ? fact() : fact;
+      return [this.#streams.seal(draft, typeof parent === 'function' ? parent() : parent)];
+    } catch (error) {
+      this.#metrics.factsFailed.add(1, { part: 'event' });
+      this.#log.error('an event could not be made', { error });
+      return [];
+    }
   }
 
   #flush(): void {
@@ -126,7 +133,7 @@ export class EventPublisher {
     for (const beganMs = performance.now(); performance.now() - beganMs < SLICE_MS; ) {
       const waiting = this.#waiting.shift();
       if (!waiting) break;
-      sealed.push(this.#make(waiting));
+      sealed.push(...this.#make(waiting));
     }
     this.#append(sealed);
     if (this.#waiting.length > 0) setImmediate(() => this.#flush());
@@ -176,7 +183,7 @@ export class EventPublisher {
   async close(): Promise<void> {
     clearInterval(this.#retry);
     clearTimeout(this.#soon);
-    this.#append(this.#waiting.splice(0).map((waiting) => this.#make(waiting)));
+    this.#append(this.#waiting.splice(0).flatMap((waiting) => this.#make(waiting)));
     await Promise.all(this.#inFlight.values());
   }
 

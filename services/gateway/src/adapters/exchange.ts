@@ -217,8 +217,7 @@ export class Exchange {
       ...(data.upstreamRequestId !== null && { [ATTRIBUTE.anthropicRequestId]: data.upstreamRequestId }),
     };
     const failure = endReason === 'complete' ? undefined : { endReason, errorType };
-    if (!failure)
-      this.#publisher.publishNow({ type: 'response.completed', subject: this.#subject, data }, this.parent);
+    if (!failure) this.#publisher.publishNow({ type: 'response.completed', subject: this.#subject, data }, this.parent);
     else {
       const anchor = this.#isForwarded ? undefined : this.#anchor;
       const failed = { ...data, ...failure, ...(anchor && { anchor }) };
@@ -228,11 +227,15 @@ export class Exchange {
         this.#span.setStatus({ code: SpanStatusCode.ERROR, message: errorType ?? endReason });
     }
     this.#span.setAttributes(attributes).end(performance.now());
-    this.#leisure.add(() => this.#account({ ...data, ...failure }));
+    this.#leisure.add(() => {
+      this.#attempt('counts', () => this.#account({ ...data, ...failure }));
+      this.#told.resolve();
+      return undefined;
+    });
   }
 
   /** Counts it, and has it captured. */
-  #account(ended: DataOf<'response.completed'> & Partial<DataOf<'response.failed'>>): undefined {
+  #account(ended: DataOf<'response.completed'> & Partial<DataOf<'response.failed'>>): void {
     const { endReason = 'complete' } = ended;
     this.#metrics.activeExchanges.add(-1);
     this.#metrics.exchangesEnded.add(1, { reason: endReason });
@@ -246,7 +249,6 @@ export class Exchange {
       const output = this.#observer?.answer.blocks;
       this.#captures.take({ read, output, exchange: this.#facts(), subject: this.#subject }, this.context);
     }
-    this.#told.resolve();
   }
 
   #forwardedData(staged: Omit<Staged, 'lost'>, forwardedAt: string): DataOf<'request.forwarded'> {

@@ -96,6 +96,21 @@ describe('EventPublisher', () => {
     await publisher.close();
   });
 
+  test('leaves out what cannot be made, and publishes the rest', async () => {
+    const { publisher } = open();
+    await until(() => streams.connected);
+    const broken = () => {
+      throw new TypeError('a bug');
+    };
+    publisher.publish(broken, ROOT_CONTEXT);
+    publisher.publish(bypass('r1'), broken);
+    publisher.publish(bypass('r2'), ROOT_CONTEXT);
+
+    await until(async () => (await published()).length > 0);
+    expect(await published()).toEqual(['r2']);
+    await publisher.close();
+  });
+
   test('ends the span of an event that goes to the spool: whoever reads it descends from that', async () => {
     const recorded = recordSpans();
     try {
