@@ -87,7 +87,10 @@ export class Targets {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, 'exit');
     child.kill('SIGTERM');
+    // As a supervisor would.
+    const impatience = setTimeout(() => child.kill('SIGKILL'), 10_000);
     await exited;
+    clearTimeout(impatience);
   }
 
   async close(): Promise<void> {

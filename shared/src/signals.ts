@@ -1,6 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from './log.ts';
 import { reasonOf } from './redaction.ts';
 import { shutdownTelemetry } from './telemetry.ts';
+
+/**
+ * Node's exit waits for the threads that compile, and these may wait for the main thread to collect garbage: then the
+ * process hangs for ever (nodejs/node#54918). In so long a rest they come to their end, milliseconds.
+ */
+const REST_MS = 50;
 
 /**
  * Ends the process in good order: on SIGTERM or SIGINT it stops, sends the telemetry that is left and exits with 0. The
@@ -18,6 +25,7 @@ export function exitOnSignals(log: Logger, stop: () => Promise<void>): void {
     log.info('draining', { signal });
     await stop();
     await shutdownTelemetry();
+    await delay(REST_MS);
     process.exit(0);
   };
   process.on('SIGTERM', drain);
