@@ -16,10 +16,17 @@ import { TcpProxy } from './tcp-proxy.ts';
 const STREAMS = ['requests', 'responses', 'captures', 'transcripts', 'turns', 'alerts', 'dead-letters'];
 const NAMES = ['gateway', 'compact-rewriter', 'intro-injector', 'trace-grouper', 'transcript-watcher'] as const;
 /** Nothing is lost for being late: a turn whose gateway was killed ends when that is known, and this machine is slow. */
-const SETTLE_MS = 90_000;
+const SETTLE_MS = 180_000;
 
 type Redis = ReturnType<typeof connectRedis>;
 export type ServiceName = (typeof NAMES)[number];
+
+/** A Redis that has what it had when it was killed: the kernel keeps what it has written. */
+async function startKept(): Promise<RedisServer> {
+  const server = await startRedis({ aof: true });
+  await server.client().config('SET', 'appendfsync', 'no');
+  return server;
+}
 
 /** All of Loom as processes of its own, a Redis and an API, with a faulty network in between, and clients at work. */
 export class World {
@@ -60,7 +67,7 @@ export class World {
   /** Starts everything and waits until all know each other. */
   static async open(seed: number): Promise<World> {
     const [redis, upstream, state] = await Promise.all([
-      startRedis({ aof: true }),
+      startKept(),
       startUpstream(scriptOf(seed)),
       mkdtemp(join(tmpdir(), 'loom-faults-')),
     ]);
@@ -77,6 +84,8 @@ export class World {
       LOOM_UPSTREAM_URL: `http://127.0.0.1:${networks.upstream.port}`,
       ...{ LOOM_PORT: String(ports.LOOM_PORT), LOOM_ADMIN_PORT: String(ports.LOOM_ADMIN_PORT) },
       ...{ LOOM_SPOOL_DIR: join(state, 'spool'), CLAUDE_DATA_DIR: join(state, 'claude') },
+      // Each conversation is a session, and no idle one is let go within the hour.
+      LOOM_WATCH_SESSIONS: '10000',
       ...{ LOOM_PROMPTS_DIR: join(import.meta.dirname, '../prompts'), LOOM_HUMAN: 'Sam' },
     };
     const services = Object.fromEntries(
@@ -85,8 +94,6 @@ export class World {
     const ledger = new Ledger(await readPrices());
     const world = new World({ seed, redis, upstream, services, networks, ledger, state });
     try {
-      // The kernel keeps what a killed Redis has written.
-      await world.client.config('SET', 'appendfsync', 'no');
       await Promise.all(Object.values(services).map((service) => service.start()));
       await world.ready();
       await world.#refer();
@@ -158,7 +165,7 @@ export class World {
   /** Another Redis takes over, which has nothing of what the first one had. */
   async failOver(): Promise<void> {
     this.#former.push(this.redis);
-    this.redis = await startRedis({ aof: true });
+    this.redis = await startKept();
     for (const network of [this.networks.redis, this.networks.ledger]) network.fail(this.redis.port);
   }
 
