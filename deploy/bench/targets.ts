@@ -87,8 +87,10 @@ export class Targets {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, 'exit');
     child.kill('SIGTERM');
-    // As a supervisor would.
-    const impatience = setTimeout(() => child.kill('SIGKILL'), 10_000);
+    const impatience = setTimeout(() => {
+      process.stderr.write(`process ${child.pid} did not end within 10 s of SIGTERM, and is killed\n`);
+      child.kill('SIGKILL');
+    }, 10_000);
     await exited;
     clearTimeout(impatience);
   }

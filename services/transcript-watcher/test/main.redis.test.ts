@@ -39,7 +39,7 @@ describe('the service', () => {
     expect(await world.texts(1)).toEqual(['one']);
     expect(await child.end('SIGTERM')).toBe(0);
     expect(child.lines.filter(({ level }) => level !== 'info')).toEqual([
-      { level: 'warn', message: expect.stringContaining('CLAUDE_DATA_DIR is no folder') },
+      { atMs: expect.any(Number), level: 'warn', message: expect.stringContaining('CLAUDE_DATA_DIR is no folder') },
     ]);
     expect(child.hasLogged('lease handed over')).toBe(true);
     expect(await world.redis.llen('t:bull:watch:wait')).toBe(1);

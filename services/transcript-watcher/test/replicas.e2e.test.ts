@@ -4,6 +4,8 @@ import { WatcherProcess } from './watcher-process.ts';
 import { World } from './world.ts';
 
 const SESSIONS = 300;
+/** A lock's end: until then a holder that lost its session, or was slow to say that it let go, may not know of the next one. */
+const LEASE_MS = 7_000;
 const world = await World.open();
 const processes: WatcherProcess[] = [];
 const sessions = Array.from({ length: SESSIONS }, (_, at) => `session-${String(at).padStart(3, '0')}`);
@@ -61,6 +63,20 @@ function write(): { stop: () => Promise<Map<string, string[]>> } {
   };
 }
 
+/** Who held a session when, the earliest first; a killed process held until it was killed. */
+function holdings(session: string): { fromMs: number; toMs: number }[] {
+  const found: { fromMs: number; toMs: number }[] = [];
+  for (const { lines, endedAtMs } of processes) {
+    for (const { session: about, message, atMs } of lines) {
+      if (about !== session || !message.startsWith('lease ')) continue;
+      const last = found.at(-1);
+      if (message === 'lease taken') found.push({ fromMs: atMs, toMs: endedAtMs });
+      else if (last) last.toMs = atMs;
+    }
+  }
+  return found.sort((a, b) => a.fromMs - b.fromMs);
+}
+
 describe('three replicas', () => {
   test('publish each line of 300 sessions once, while one after the other dies', async () => {
     await Promise.all([start(), start(), start()]);
@@ -87,5 +103,12 @@ describe('three replicas', () => {
     for (const { text } of await world.published()) published.get(text.split(' ').at(-1) as string)?.push(text);
     expect(published).toEqual(written);
     await until(areAllHeld);
+
+    const heldByTwo = sessions.filter((session) =>
+      holdings(session).some(
+        ({ toMs }, at, all) => toMs - LEASE_MS > (all[at + 1]?.fromMs ?? Number.POSITIVE_INFINITY),
+      ),
+    );
+    expect(heldByTwo).toEqual([]);
   }, 300_000);
 });

@@ -7,6 +7,8 @@ const FOLDER = fileURLToPath(new URL('..', import.meta.url));
 
 /** A line of a watcher's log. */
 export interface LogLine {
+  /** Milliseconds since 1970. */
+  atMs: number;
   level: string;
   message: string;
   session?: string;
@@ -15,10 +17,11 @@ export interface LogLine {
 /** A watcher in a process of its own, started as `npm start` does. */
 export class WatcherProcess {
   readonly lines: LogLine[] = [];
+  /** When the process was ended, milliseconds since 1970; Infinity while it runs. */
+  endedAtMs = Number.POSITIVE_INFINITY;
   readonly printed: string[] = [];
   readonly #child: ChildProcess;
   readonly #exited: Promise<number | null>;
-  #isRunning = true;
 
   constructor(environment: Record<string, string>, ...words: string[]) {
     const command = ['--import', '@loom/shared/instrument.ts', 'src/main.ts', ...words];
@@ -41,7 +44,7 @@ export class WatcherProcess {
   }
 
   get isRunning(): boolean {
-    return this.#isRunning;
+    return this.endedAtMs === Number.POSITIVE_INFINITY;
   }
 
   hasLogged(message: string): boolean {
@@ -51,9 +54,9 @@ export class WatcherProcess {
   /** Resolves to the exit code. */
   async end(signal?: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
     if (signal) this.#child.kill(signal);
-    if (signal === 'SIGKILL') this.#isRunning = false;
+    if (signal === 'SIGKILL') this.endedAtMs = Date.now();
     const code = await this.#exited;
-    this.#isRunning = false;
+    this.endedAtMs = Math.min(this.endedAtMs, Date.now());
     return code;
   }
 
@@ -62,7 +65,7 @@ export class WatcherProcess {
       this.printed.push(line);
       return;
     }
-    const { level, message, session } = JSON.parse(line);
-    this.lines.push({ level, message, ...(session === undefined ? {} : { session }) });
+    const { timestamp, level, message, session } = JSON.parse(line);
+    this.lines.push({ atMs: Date.parse(timestamp), level, message, ...(session === undefined ? {} : { session }) });
   }
 }
