@@ -26,6 +26,8 @@ usage: make demo      (or: node deploy/demo/main.ts)
 const CONSOLE = join(import.meta.dirname, '../../services/console/src/main.ts');
 /** A turn ends so long after its last answer, milliseconds: nobody types on. */
 const GRACE_MS = 100;
+/** On a machine that is slow or busy, too, the edits are shown, and not how a request goes out without them. */
+const PATIENCE = { LOOM_INTRO_HOLD_MS: '2000', LOOM_READ_MS: '300' };
 const run = promisify(execFile);
 /** Whoever read what is said has left, as `head` does. */
 class ReaderLeft extends Error {
@@ -52,7 +54,7 @@ const stack = await startLocalStack({
   upstreamUrl: upstream.url,
   state,
   line: (service, line) => say(`${service}: ${line}`),
-  environment: { LOOM_HUMAN: 'Sam', LOOM_TURN_GRACE_MS: String(GRACE_MS) },
+  environment: { LOOM_HUMAN: 'Sam', LOOM_TURN_GRACE_MS: String(GRACE_MS), ...PATIENCE },
 });
 
 const sdk = new Anthropic({ baseURL: stack.url, apiKey: 'demo', maxRetries: 0 });
