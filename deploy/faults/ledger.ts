@@ -26,6 +26,8 @@ export class Ledger {
   readonly #prices: Prices;
   /** By the API's request id: the events that say that it was answered, each once. */
   readonly #answers = new Map<string, Map<string, End>>();
+  /** The same, by turn. */
+  readonly #endsOf = new Map<string, End[]>();
   /** By type and request. */
   readonly #told = new Map<string, Set<string>>();
   readonly #requestsOf = new Map<string, Set<string>>();
@@ -66,7 +68,10 @@ export class Ledger {
         if (trace) setOf(this.#requestsOf, `${trace.traceId}-${trace.rootSpanId}`).add(requestId);
         const answers = this.#answers.get(upstreamRequestId ?? requestId) ?? new Map<string, End>();
         this.#answers.set(upstreamRequestId ?? requestId, answers);
-        if (!answers.has(event.id)) answers.set(event.id, { ...event.data, entry });
+        if (answers.has(event.id)) break;
+        const end = { ...event.data, entry };
+        answers.set(event.id, end);
+        if (trace) listOf(this.#endsOf, `${trace.traceId}-${trace.rootSpanId}`).push(end);
         break;
       }
       case 'turn.ended': {
@@ -140,7 +145,7 @@ export class Ledger {
       const expected = reference.get(turn.shape);
       const got = this.#sumsOf(turn, end);
       const said = [data.answer === turn.text ? [] : [`${turn.key}: the answer is ${JSON.stringify(data.answer)}`]];
-      const told = (this.#requestsOf.get(turn.key)?.size ?? 0) - this.#endsOf(turn.key, end.entry).late.length;
+      const told = (this.#requestsOf.get(turn.key)?.size ?? 0) - this.#sort(turn.key, end.entry).late.length;
       if (data.calls.main !== told) said.push([`${turn.key}: ${data.calls.main} calls of ${told}`]);
       if (JSON.stringify(got) !== JSON.stringify(expected))
         said.push([`${turn.key}: ${JSON.stringify(got)}, undisturbed ${JSON.stringify(expected)}`]);
@@ -174,7 +179,7 @@ export class Ledger {
     const { total: _, ...counted } = tokens;
     const sums: Sums = { calls: answers.length, ...pick(counted), costUsd: costUsd ?? Number.NaN };
     const whole = new Set<string | null>(answers);
-    const { inTurn, late } = this.#endsOf(key, entry);
+    const { inTurn, late } = this.#sort(key, entry);
     const besides = inTurn.filter(({ upstreamRequestId }) => !whole.has(upstreamRequestId));
     for (const { usage } of late.filter(({ upstreamRequestId }) => whole.has(upstreamRequestId))) {
       const same = besides.findIndex((other) => JSON.stringify(other.usage) === JSON.stringify(usage));
@@ -190,11 +195,10 @@ export class Ledger {
   }
 
   /** The exchanges of a turn that were told of before its end was, and those that are told of by themselves. */
-  #endsOf(key: string, entry: string): { inTurn: End[]; late: End[] } {
-    const ends = [...this.#answers.values()].flatMap((each) => [...each.values()]);
-    const ofTurn = ends.filter(({ trace }) => trace && `${trace.traceId}-${trace.rootSpanId}` === key);
+  #sort(key: string, entry: string): { inTurn: End[]; late: End[] } {
+    const ends = this.#endsOf.get(key) ?? [];
     const isBefore = (end: End) => compareIds(end.entry, entry) < 0;
-    return { inTurn: ofTurn.filter(isBefore), late: ofTurn.filter((end) => !isBefore(end)) };
+    return { inTurn: ends.filter(isBefore), late: ends.filter((end) => !isBefore(end)) };
   }
 }
 
@@ -206,6 +210,12 @@ function setOf(sets: Map<string, Set<string>>, name: string): Set<string> {
   const set = sets.get(name) ?? new Set();
   sets.set(name, set);
   return set;
+}
+
+function listOf<Value>(lists: Map<string, Value[]>, name: string): Value[] {
+  const list = lists.get(name) ?? [];
+  lists.set(name, list);
+  return list;
 }
 
 function sum(numbers: number[]): number {
