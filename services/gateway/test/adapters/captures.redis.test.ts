@@ -12,9 +12,10 @@ import { EventPublisher } from '../../src/adapters/event-publisher.ts';
 import { Leisure } from '../../src/adapters/leisure.ts';
 import { openMetrics } from '../../src/adapters/metrics.ts';
 import { Spool } from '../../src/adapters/spool.ts';
+import type { Sha256 } from '../../src/core/anchor.ts';
 import { readRequest } from '../../src/core/messages-request.ts';
 import { alphaRequest } from '../alpha.ts';
-import { acceptAll, metadataLine, user } from '../core/fixtures/body.ts';
+import { acceptAll, metadataLine, sha256, user } from '../core/fixtures/body.ts';
 import { type Harness, startHarness } from '../harness.ts';
 import { log } from '../quiet-log.ts';
 
@@ -109,40 +110,67 @@ describe('exchange.captured', () => {
 });
 
 describe('Captures', () => {
-  test('counts a capture that fails, and harms nothing else', async () => {
+  const exchange = { requestId: 'r1', gateway: 'g1', class: 'main', profile: 'alpha', model: null } as const;
+
+  async function open(hash: Sha256) {
     const harness = await start();
     const metrics = openMetrics();
     const streams = new Streams({ url: harness.redis.url, prefix: 'loom', source: '/test', log });
     await until(() => streams.connected);
     const spool = new Spool({ folder: harness.spoolFolder, maxBytes: 1_000_000, log });
     const publisher = new EventPublisher({ streams, spool, metrics, log, gateway: 'g1' });
-    const broken = () => {
-      throw new TypeError('a bug');
-    };
     const captures = new Captures(
-      { mode: 'delta', redact: [], sha256: broken },
+      { mode: 'delta', redact: [], sha256: hash },
       { publisher, leisure: new Leisure(), metrics, log },
     );
-    const image = { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'AAAA' } };
-    const exchange = { requestId: 'r1', gateway: 'g1', class: 'main', profile: 'alpha', model: null } as const;
+    return {
+      ...{ harness, captures },
+      take(block: object) {
+        const read = readRequest(Buffer.from(JSON.stringify({ messages: [user(block)] })), {}, acceptAll);
+        captures.take({ read, output: undefined, exchange, subject: 's1' }, ROOT_CONTEXT);
+      },
+      async counts() {
+        const { resourceMetrics } = await metrics.exporter.collect();
+        const counted = resourceMetrics.scopeMetrics
+          .flatMap((scope) => scope.metrics)
+          .find(({ descriptor }) => descriptor.name === 'loom.captures');
+        const points = counted?.dataPoints.map(({ attributes, value }) => [attributes['outcome'], value]) ?? [];
+        return Object.fromEntries(points) as Record<string, unknown>;
+      },
+      async close() {
+        await publisher.close();
+        streams.close();
+      },
+    };
+  }
 
-    for (const block of [image, { type: 'text', text: 'Tea?' }]) {
-      const read = readRequest(Buffer.from(JSON.stringify({ messages: [user(block)] })), {}, acceptAll);
-      captures.take({ read, output: undefined, exchange, subject: 's1' }, ROOT_CONTEXT);
-    }
+  test('counts a capture that fails, and harms nothing else', async () => {
+    const { harness, captures, take, counts, close } = await open(() => {
+      throw new TypeError('a bug');
+    });
+    take({ type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'AAAA' } });
+    take({ type: 'text', text: 'Tea?' });
     await captures.close();
 
     const captured = await harness.events('captures', 'exchange.captured');
     expect(captured.map(({ data }) => data.input)).toEqual([[user({ type: 'text', text: 'Tea?' })]]);
-    const { resourceMetrics } = await metrics.exporter.collect();
-    const counted = resourceMetrics.scopeMetrics
-      .flatMap((scope) => scope.metrics)
-      .find(({ descriptor }) => descriptor.name === 'loom.captures');
-    expect(counted?.dataPoints.map(({ attributes, value }) => [attributes['outcome'], value])).toEqual([
-      ['failed', 1],
-      ['published', 1],
-    ]);
-    await publisher.close();
-    streams.close();
+    expect(await counts()).toEqual({ failed: 1, published: 1 });
+    await close();
+  });
+
+  test.each([
+    ['64 MB of bodies', 'x'.repeat(16 * 1_024 * 1_024), 3],
+    ['1,024 exchanges', 'Tea?', 1_024],
+  ])('lets no more than %s wait, drops what is over, and takes the next one again', async (_, text, room) => {
+    const { captures, take, counts, close } = await open(sha256);
+    for (let at = 0; at < room + 2; at++) take({ type: 'text', text });
+    await captures.close();
+    const atOnce = await counts();
+    take({ type: 'text', text });
+    await captures.close();
+
+    expect(atOnce).toEqual({ published: room, dropped: 2 });
+    expect(await counts()).toEqual({ published: room + 1, dropped: 2 });
+    await close();
   });
 });
