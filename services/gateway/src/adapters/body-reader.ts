@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { JsonStrings } from '../core/json-strings.ts';
 import type { LoomFailure } from './api-error.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -10,6 +11,13 @@ export interface BodyReaderOptions {
   /** How long a client may send nothing in the middle of a body, milliseconds. Default: 60,000. */
   idleMs?: number | undefined;
   metrics: Pick<Metrics, 'bytesHeld' | 'bodiesRefused'>;
+}
+
+/** A request's body, whole. */
+export interface ReceivedBody {
+  bytes: Buffer;
+  /** Its strings, where it was looked through while it came. */
+  strings: JsonStrings | undefined;
 }
 
 /** What a piece costs besides its bytes: a body of many tiny ones is larger than it looks. */
@@ -41,17 +49,19 @@ export class BodyReader {
   }
 
   /**
-   * Reads a request's body; it counts as held until the response closes. What comes in pieces is put together as it comes,
-   * while the rest is on its way, and not all at once at the end.
+   * Reads a request's body; it counts as held until the response closes. What comes in pieces is put together and
+   * looked through as it comes, while the rest is on its way, and not all at once at the end: that would stop everybody's
+   * streams for as long as it takes.
    *
    * @throws BodyRefused when it is too long, too much together with the others, or stalls; Error when the client leaves
    */
-  read(request: IncomingMessage, response: ServerResponse): Promise<Buffer> {
-    const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  read(request: IncomingMessage, response: ServerResponse): Promise<ReceivedBody> {
+    const { promise, resolve, reject } = Promise.withResolvers<ReceivedBody>();
     const { maxBytes, maxHeldBytes, idleMs = 60_000 } = this.#options;
     const announced = Number(request.headers['content-length'] ?? 0);
     const pieces: Buffer[] = [];
     let room: Buffer | undefined;
+    let strings: JsonStrings | undefined;
     let length = 0;
     let held = 0;
     let isReading = true;
@@ -71,6 +81,7 @@ export class BodyReader {
       hold(-held);
       pieces.length = 0;
       room = undefined;
+      strings = undefined;
       reject(error);
     };
     const refuse = (reason: string, failure: LoomFailure) => {
@@ -84,17 +95,21 @@ export class BodyReader {
       else if (this.#heldBytes + piece.length + PIECE_BYTES > maxHeldBytes)
         refuse('overloaded', overloaded(maxHeldBytes));
       else {
-        if (length === 0 && piece.length < announced && announced <= MAX_ROOM_BYTES)
+        if (length === 0 && piece.length < announced && announced <= MAX_ROOM_BYTES) {
           room = Buffer.allocUnsafeSlow(announced);
+          strings = new JsonStrings(room);
+        }
         if (room) piece.copy(room, length);
         else pieces.push(piece);
         length += piece.length;
+        strings?.lookAhead(length);
         hold(piece.length + (room ? 0 : PIECE_BYTES));
       }
     };
     const onEnd = () => {
       settle();
-      resolve(room ?? (pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces, length)));
+      const bytes = room ?? (pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces, length));
+      resolve({ bytes, strings });
       pieces.length = 0;
       hold(length - held);
     };

@@ -48,8 +48,8 @@ export function createGatewayApp({ messages, proxy, bodies, metrics, log }: Gate
   };
 
   app.post([MESSAGES_PATH, COUNT_TOKENS_PATH], noPage, onlyPlain, async (request, response) => {
-    const bytes = await bodies.read(request, response);
-    await messages.handle(request, response, request.path, bytes);
+    const body = await bodies.read(request, response);
+    await messages.handle(request, response, request.path, body);
   });
   app.use(passThrough);
 

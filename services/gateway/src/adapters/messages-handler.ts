@@ -10,6 +10,7 @@ import { findModel } from '../core/identity.ts';
 import { type Placed, placeRequest, type ReadRequest, readRequest } from '../core/messages-request.ts';
 import { COUNT_TOKENS_PATH } from '../core/paths.ts';
 import { type BodyParts, lengthOf, renderParts } from '../core/splice.ts';
+import type { ReceivedBody } from './body-reader.ts';
 import type { Captures } from './captures.ts';
 import type { EditStage, Staged, StageRequest } from './edit-stage.ts';
 import type { EventPublisher } from './event-publisher.ts';
@@ -78,7 +79,13 @@ export class MessagesHandler {
     await Promise.all([...this.#active].map((exchange) => exchange.ended));
   }
 
-  async handle(request: IncomingMessage, response: ServerResponse, path: string, bytes: Buffer): Promise<void> {
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    received: ReceivedBody,
+  ): Promise<void> {
+    const { bytes } = received;
     const arrival = { at: new Date(), ms: performance.now() };
     const gone = new AbortController();
     let exchange: Exchange | undefined;
@@ -89,7 +96,7 @@ export class MessagesHandler {
     let body: BodyParts = [bytes];
     let prepared: Prepared | undefined;
     try {
-      prepared = await this.#prepare(request, bytes);
+      prepared = await this.#prepare(request, received);
       if (path === COUNT_TOKENS_PATH) {
         await this.#stage.replay(prepared.read, prepared.placed);
         if (prepared.read.tree) body = renderParts(prepared.read.tree);
@@ -113,9 +120,8 @@ export class MessagesHandler {
     this.#proxy.forward(request, response, { body, exchange });
   }
 
-  async #prepare(request: IncomingMessage, bytes: Buffer): Promise<Prepared> {
-    const { headers } = request;
-    const read = readRequest(bytes, headers, this.#accept);
+  async #prepare({ headers }: IncomingMessage, { bytes, strings }: ReceivedBody): Promise<Prepared> {
+    const read = readRequest(bytes, headers, this.#accept, strings);
     if (!read.tree) this.#metrics.unfollowable.add(1);
     const { session, namedProfile, metadata } = read;
     // A request that says both of itself needs no memory, but for the turns that it may add one to.

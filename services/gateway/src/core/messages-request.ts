@@ -7,6 +7,7 @@ import { cutMetadata } from './cut-metadata.ts';
 import type { AcceptMetadata } from './hook-pieces.ts';
 import { isTyped } from './human-text.ts';
 import { findModel, findProfile, findSession, type Headers, PASSTHROUGH, readMember } from './identity.ts';
+import type { JsonStrings } from './json-strings.ts';
 import { classify, newestMessage } from './request-class.ts';
 import { scanBody } from './scan-body.ts';
 import { isStranger } from './stranger.ts';
@@ -34,9 +35,18 @@ export interface ReadRequest {
   namedProfile: string | undefined;
 }
 
-/** Reads a body's bytes and takes the metadata out: everything that needs no memory of earlier requests. */
-export function readRequest(body: Buffer, headers: Headers, accept: AcceptMetadata): ReadRequest {
-  const tree = scanBody(body);
+/**
+ * Reads a body's bytes and takes the metadata out: everything that needs no memory of earlier requests.
+ *
+ * @param strings of the body, where it was looked through while it arrived
+ */
+export function readRequest(
+  body: Buffer,
+  headers: Headers,
+  accept: AcceptMetadata,
+  strings?: JsonStrings,
+): ReadRequest {
+  const tree = scanBody(body, strings);
   const cut = tree ? cutMetadata(tree, accept) : undefined;
   const session = findSession(tree, headers, cut?.newest);
   // A block of another session (copied by a fork, or pasted) is cut like any other, but says nothing about this one.

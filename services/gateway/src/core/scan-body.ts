@@ -1,4 +1,5 @@
 import { type Block, type BlockList, type BodyTree, type Message, newBlock, type Span } from './body-tree.ts';
+import { JsonStrings } from './json-strings.ts';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -17,10 +18,6 @@ const STEERING = ['temperature', 'top_p', 'top_k', 'stop_sequences', 'thinking',
 export const PARAMETERS = ['max_tokens', 'output_config', 'context_management', ...STEERING];
 const MAX_STEERING_BYTES = 4_096;
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
-/** Four bytes at once, to look for one that is a quote. */
-const FOUR_QUOTES = 0x22222222;
-const FOUR_ONES = 0x01010101;
-const FOUR_TOPS = 0x80808080;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Most keys, roles and types of a body: they are not decoded each time. */
@@ -35,14 +32,16 @@ class Unfollowable extends Error {}
 /**
  * Walks the raw bytes of a Messages request once and yields where its messages, system blocks and texts lie.
  *
- * Nothing is decoded but keys, roles and types: strings are skipped from quote to quote (measured on 1 MB of
- * code with its escaped quotes: 0.6 ms, against 5.5 ms for a parse). What lies inside skipped strings is not checked.
+ * Nothing is decoded but keys, roles and types: strings are skipped from quote to quote (measured on 1 MB of code with its
+ * escaped quotes: 0.4 ms, and 0.1 ms where it was looked through while it arrived, against 5.5 ms for a parse). What lies
+ * inside skipped strings is not checked.
  *
+ * @param strings of the same bytes, where they were looked through while the body arrived
  * @returns undefined for anything it cannot follow without doubt: invalid JSON, no `messages`, a key that stands twice
  */
-export function scanBody(bytes: Buffer): BodyTree | undefined {
+export function scanBody(bytes: Buffer, strings = new JsonStrings(bytes)): BodyTree | undefined {
   try {
-    return new Scanner(bytes).body();
+    return new Scanner(bytes, strings).body();
   } catch (error) {
     if (error instanceof Unfollowable) return undefined;
     throw error;
@@ -52,16 +51,11 @@ export function scanBody(bytes: Buffer): BodyTree | undefined {
 class Scanner {
   readonly #bytes: Buffer;
   #at = 0;
-  /** The same bytes, four at a time, from the first one on that lies at a border of four in memory. */
-  readonly #words: Int32Array;
-  readonly #firstWord: number;
+  readonly #strings: JsonStrings;
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Buffer, strings: JsonStrings) {
     this.#bytes = bytes;
-    this.#firstWord = -bytes.byteOffset & 3;
-    const count = Math.max(0, bytes.length - this.#firstWord) >> 2;
-    this.#words =
-      count === 0 ? new Int32Array() : new Int32Array(bytes.buffer, bytes.byteOffset + this.#firstWord, count);
+    this.#strings = strings;
   }
 
   body(): BodyTree {
@@ -269,8 +263,10 @@ class Scanner {
 
   #string(): Span {
     const start = this.#at;
-    this.#at = stringEnd(this.#bytes, this.#words, this.#firstWord, start);
-    return { start, end: this.#at };
+    const end = this.#strings.endOf(start);
+    if (end < 0) throw new Unfollowable();
+    this.#at = end;
+    return { start, end };
   }
 
   /** A string token; undefined for anything else. */
@@ -326,35 +322,6 @@ function knownWord(bytes: Buffer, start: number, end: number): string | undefine
     if (at === word.length) return word;
   }
   return undefined;
-}
-
-/**
- * Where a string ends, behind its closing quote. Quotes are looked for in four bytes at a time: one of the four bytes of
- * `quoted` is zero where the body has one.
- */
-function stringEnd(bytes: Buffer, words: Int32Array, firstWord: number, start: number): number {
-  const { length } = bytes;
-  for (let from = start + 1; ; ) {
-    let at = from;
-    // Up to a border of four; most keys end before it.
-    const border = Math.min(length, from + ((firstWord - from) & 3));
-    while (at < border && bytes[at] !== QUOTE) at++;
-    if (at === border) {
-      let word = (at - firstWord) >> 2;
-      for (; word < words.length; word++) {
-        const quoted = (words[word] as number) ^ FOUR_QUOTES;
-        if (((quoted - FOUR_ONES) & ~quoted & FOUR_TOPS) !== 0) break;
-      }
-      at = Math.max(at, firstWord + 4 * word);
-      while (at < length && bytes[at] !== QUOTE) at++;
-    }
-    if (at >= length) throw new Unfollowable();
-    // Never across an escaped quote that was passed.
-    let before = at - 1;
-    while (before >= from && bytes[before] === BACKSLASH) before--;
-    from = at + 1;
-    if ((at - before) % 2 === 1) return from;
-  }
 }
 
 function isScalarByte(byte: number | undefined): boolean {

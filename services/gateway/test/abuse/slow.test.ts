@@ -22,7 +22,7 @@ async function start(options: HttpServerOptions & { idleMs?: number }): Promise<
   });
   server = createHttpServer(async (request, response) => {
     try {
-      response.end(await bodies.read(request, response));
+      response.end((await bodies.read(request, response)).bytes);
     } catch (error) {
       if (error instanceof BodyRefused) sendFailure(response, error.failure);
     }

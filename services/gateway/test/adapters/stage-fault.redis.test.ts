@@ -35,7 +35,7 @@ const captures = new Captures({ mode: 'none', redact: [], sha256 }, { publisher,
 const parts = { sessions, stage: broken, publisher, captures, leisure, proxy, metrics, log };
 const handler = new MessagesHandler({ gateway: 'g1', capture: 'none', hookSecret: undefined, ...parts });
 const server = http.createServer(async (request, response) => {
-  await handler.handle(request, response, MESSAGES_PATH, await buffer(request));
+  await handler.handle(request, response, MESSAGES_PATH, { bytes: await buffer(request), strings: undefined });
 });
 server.listen(0, '127.0.0.1');
 await once(server, 'listening');
