@@ -11,7 +11,7 @@ import { describeRequest, type Placed, type ReadRequest } from '../core/messages
 import { type BodyParts, renderParts } from '../core/splice.ts';
 import { type Asking, takeAnswer } from '../core/take-answer.ts';
 import { viewFor } from '../core/view.ts';
-import { sha256OfParts } from './body-sha256.ts';
+import { BodySha256 } from './body-sha256.ts';
 import type { Answered, Asked, EditHolds } from './edit-holds.ts';
 import type { EventPublisher } from './event-publisher.ts';
 import type { Exchange } from './exchange.ts';
@@ -39,7 +39,7 @@ export interface StageRequest {
 export interface Staged {
   body: BodyParts;
   /** Where it is known already. */
-  bodySha256?: string | undefined;
+  sha256?: BodySha256 | undefined;
   replayed: number;
   edits: EditOutcome[];
   heldMs: number;
@@ -142,7 +142,7 @@ export class EditStage {
     const answers = await answering;
     const heldMs = Math.round(performance.now() - startedMs);
     const asking: Asking = {
-      bodySha256: baseSha256,
+      bodySha256: baseSha256.hex,
       shown,
       class: placed.class,
       anchors: placed.anchors,
@@ -154,7 +154,7 @@ export class EditStage {
     const isChanged = edits.some(({ outcome }) => outcome === 'applied');
     return {
       body: isChanged ? renderParts(tree) : base,
-      bodySha256: isChanged ? undefined : baseSha256,
+      sha256: isChanged ? undefined : baseSha256,
       replayed,
       edits,
       heldMs,
@@ -166,8 +166,8 @@ export class EditStage {
   #seal(tree: BodyTree, request: StageRequest, asked: Asked[]) {
     try {
       const base = renderParts(tree);
-      const baseSha256 = sha256OfParts(base);
-      const sealed = this.#publisher.seal(this.#received(request, asked, baseSha256), request.exchange.context);
+      const baseSha256 = new BodySha256(base);
+      const sealed = this.#publisher.seal(this.#received(request, asked, baseSha256.hex), request.exchange.context);
       return { base, baseSha256, sealed };
     } catch (error) {
       // A probe that is never sent would keep its breaker open for good.

@@ -10,7 +10,7 @@ import type { Headers } from '../core/identity.ts';
 import type { Placed, ReadRequest } from '../core/messages-request.ts';
 import type { PlacedTrace } from '../core/place-trace.ts';
 import { lengthOf } from '../core/splice.ts';
-import { sha256OfParts } from './body-sha256.ts';
+import { BodySha256 } from './body-sha256.ts';
 import type { Captures } from './captures.ts';
 import type { Staged } from './edit-stage.ts';
 import type { EventPublisher } from './event-publisher.ts';
@@ -40,6 +40,12 @@ export interface Arrival {
   at: Date;
   ms: number;
 }
+
+/** A longer body is hashed when nobody else needs the thread, bytes. */
+const MAX_HASHED_AT_ONCE_BYTES = 131_072;
+
+/** What went upstream, as it is told of. */
+type Sent = Omit<Staged, 'lost'> & { sha256: BodySha256 };
 
 /** What is begun only when it is asked for. */
 type Opened = RequestSpan & Pick<PlacedTrace, 'ownsBlock'>;
@@ -137,9 +143,19 @@ export class Exchange {
     this.#isForwarded = true;
     this.#forwardedAfterMs = performance.now() - this.#start.arrival.ms;
     const forwardedAt = Date.now();
-    this.#untold = () => this.#tellForwarded(staged, new Date(forwardedAt).toISOString());
+    const { body, sha256 = new BodySha256(body) } = staged;
+    this.#untold = () => this.#tellForwarded({ ...staged, sha256 }, new Date(forwardedAt).toISOString());
     // By then Node has handed it to a connection that is open.
-    setImmediate(() => this.#catchUp());
+    setImmediate(() => {
+      if (lengthOf(body) > MAX_HASHED_AT_ONCE_BYTES) this.#leisure.add(() => this.#hashAndCatchUp(sha256));
+      else this.#catchUp();
+    });
+  }
+
+  /** The end does not wait for it: what is not hashed by then is hashed at once. */
+  *#hashAndCatchUp(sha256: BodySha256): Generator<void, void> {
+    while (this.#attempt('bodySha256', () => sha256.step())) yield;
+    this.#catchUp();
   }
 
   /** Tells what is still to be told of the request, before anything is told of its answer. */
@@ -149,7 +165,7 @@ export class Exchange {
     if (tell) this.#attempt('forwarded', tell);
   }
 
-  #tellForwarded(staged: Omit<Staged, 'lost'>, forwardedAt: string): void {
+  #tellForwarded(staged: Sent, forwardedAt: string): void {
     this.#metrics.overhead.record(this.#forwardedAfterMs / 1_000);
     const bytesOut = lengthOf(staged.body);
     this.#publisher.publish(
@@ -251,11 +267,11 @@ export class Exchange {
     }
   }
 
-  #forwardedData(staged: Omit<Staged, 'lost'>, forwardedAt: string): DataOf<'request.forwarded'> {
-    const { body, bodySha256, replayed, edits, heldMs } = staged;
+  #forwardedData(staged: Sent, forwardedAt: string): DataOf<'request.forwarded'> {
+    const { body, sha256, replayed, edits, heldMs } = staged;
     const { read, headers, bytesIn, capture, arrival, upstream } = this.#start;
     const anchor = this.#anchor;
-    const sha256 = bodySha256 ?? this.#attempt('bodySha256', () => sha256OfParts(body));
+    const bodySha256 = this.#attempt('bodySha256', () => sha256.hex);
     return {
       ...this.#facts(),
       bytesIn,
@@ -268,7 +284,7 @@ export class Exchange {
       startedAt: arrival.at.toISOString(),
       forwardedAt,
       upstream,
-      ...(sha256 && { bodySha256: sha256 }),
+      ...(bodySha256 && { bodySha256 }),
       ...requestFacts(read, headers, this.#attempt),
     };
   }

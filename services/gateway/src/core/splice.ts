@@ -30,6 +30,24 @@ export function lengthOf(parts: BodyParts): number {
   return parts.reduce((sum, part) => sum + part.length, 0);
 }
 
+/** A body in slices of at most so many bytes, in order, each in pieces as the body is; nothing is copied. */
+export function* slicesOf(parts: BodyParts, maxBytes: number): Generator<BodyParts, void> {
+  let slice: Uint8Array[] = [];
+  let room = maxBytes;
+  for (const part of parts)
+    for (let at = 0; at < part.length; ) {
+      const piece = part.subarray(at, at + room);
+      slice.push(piece);
+      at += piece.length;
+      room -= piece.length;
+      if (room > 0) continue;
+      yield slice;
+      slice = [];
+      room = maxBytes;
+    }
+  if (slice.length > 0) yield slice;
+}
+
 /** Applies splices that do not overlap, in any order; without any, the same buffer comes back. */
 export function applySplices(bytes: Uint8Array, splices: Splice[]): Uint8Array {
   return splices.length === 0 ? bytes : Buffer.concat(spliceParts(bytes, splices));

@@ -111,6 +111,24 @@ describe('the events of an exchange', () => {
     expect(subagent?.forwarded.data).toMatchObject(who);
   });
 
+  test.each([0, 300])('tell a long body by its hash before an answer that comes after %i ms', async (waitMs) => {
+    const session = `long-${waitMs}`;
+    const { script } = harness.upstream;
+    harness.upstream.script = (request) => {
+      const reply = answer({ text: 'Hello.' })(request);
+      return { ...reply, chunks: [{ waitMs }, ...reply.chunks] };
+    };
+    await send(hooked(session).prompt('Hello? '.repeat(150_000)));
+    harness.upstream.script = script;
+
+    const [exchange] = await told(session, 1);
+
+    expect(exchange?.forwarded.data.bodySha256).toBe(harness.upstream.requests.at(-1)?.sha256);
+    // Ids are in the order in which events were made.
+    const ids = [exchange?.received.id, exchange?.forwarded.id, exchange?.completed.id];
+    expect(ids).toEqual(ids.toSorted());
+  });
+
   test('say when the answer began to be one, and what it said of the limits', async () => {
     await send(hooked('limits').prompt('Hello?'));
 

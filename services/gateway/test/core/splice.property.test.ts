@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { holds } from '@loom/shared/testing/law.ts';
 import fc from 'fast-check';
 import { type Block, type BodyTree, newBlock } from '../../src/core/body-tree.ts';
-import { applySplices, renderBody, splicesOf } from '../../src/core/splice.ts';
+import { applySplices, renderBody, slicesOf, splicesOf } from '../../src/core/splice.ts';
 import { type Body, CACHE, text, treeOf, user } from './fixtures/body.ts';
 
 const words = fc.string({ unit: 'grapheme', maxLength: 6 });
@@ -134,5 +134,23 @@ describe('renderBody', () => {
     expect(JSON.parse(applySplices(tree.bytes, splicesOf(tree)).toString())).toEqual({
       messages: [user(text('0'), text('2'), text('4'))],
     });
+  });
+});
+
+describe('slicesOf', () => {
+  test('gives the bytes of a body, however it lies in pieces, in slices that are all full but for the last', () => {
+    const parts = fc.array(fc.uint8Array({ maxLength: 9 }).map(Buffer.from), { maxLength: 6 });
+    holds(
+      fc.property(parts, fc.integer({ min: 1, max: 12 }), (body, maxBytes) => {
+        const bytes = Buffer.concat(body);
+
+        const slices = [...slicesOf(body, maxBytes)].map((slice) => Buffer.concat(slice));
+
+        expect(Buffer.concat(slices).equals(bytes)).toBe(true);
+        const rest = bytes.length % maxBytes;
+        const full = Array.from({ length: Math.floor(bytes.length / maxBytes) }, () => maxBytes);
+        expect(slices.map(({ length }) => length)).toEqual(rest === 0 ? full : [...full, rest]);
+      }),
+    );
   });
 });
