@@ -1,6 +1,7 @@
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
 import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '@loom/shared/log.ts';
 import { errorTypeOf } from '@loom/shared/redaction.ts';
@@ -11,6 +12,7 @@ import { type BodyParts, lengthOf } from '../core/splice.ts';
 import { AnswerBody } from './answer-body.ts';
 import { sendFailure } from './api-error.ts';
 import type { Exchange } from './exchange.ts';
+import { sendBody } from './send-body.ts';
 
 /** What is to be sent for a request. */
 export interface Outgoing {
@@ -67,7 +69,11 @@ export class UpstreamProxy {
       on: {},
       plugins: [
         (proxy) => {
-          proxy.on('proxyReq', (proxyRequest, request, response) => this.#onRequest(proxyRequest, request, response));
+          proxy.on('proxyReq', (proxyRequest, request, response, options) => {
+            const body = this.#onRequest(proxyRequest, request, response);
+            // The middleware would end it, because the client's request has ended.
+            if (body && sendBody(proxyRequest, body)) options.buffer = new Readable({ read: () => {} });
+          });
           proxy.on('proxyRes', (answer, request, response) => this.#onAnswer(answer, request, response));
           proxy.on('error', (error, request, response) => this.#onError(error, request, response));
           // The client left and took its socket along: `close` of the response has told the exchange.
@@ -99,9 +105,14 @@ export class UpstreamProxy {
     this.#agent.destroy();
   }
 
-  #onRequest(proxyRequest: http.ClientRequest, request: IncomingMessage, response: ServerResponse): void {
+  /** Makes a request as it is to be; returns its body where there is one to be sent. */
+  #onRequest(
+    proxyRequest: http.ClientRequest,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): BodyParts | undefined {
     const underWay = this.#underWay.get(request);
-    if (!underWay) return;
+    if (!underWay) return undefined;
     proxyRequest.path = underWay.path === '*' ? '*' : this.#basePath + underWay.path;
     proxyRequest.once('timeout', () => {
       underWay.timedOut = true;
@@ -111,11 +122,7 @@ export class UpstreamProxy {
       socket.destroy();
       this.#onAnswer(answer, request, response);
     });
-    // The body was read whole: written at once, it leaves in as few packets as there can be.
-    if (!underWay.body) return;
-    proxyRequest.cork();
-    for (const part of underWay.body) proxyRequest.write(part);
-    proxyRequest.end();
+    return underWay.body;
   }
 
   #onAnswer(answer: IncomingMessage, request: IncomingMessage, response: ServerResponse): void {
