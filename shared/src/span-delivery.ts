@@ -6,6 +6,9 @@ type Batching = Pick<
   'maxQueueSize' | 'maxExportBatchSize' | 'scheduledDelayMillis'
 >;
 
+/** The exporter refuses what is beyond 30 batches at once, and what it refuses is lost. */
+const MAX_HANDED = 16;
+
 /** Sends spans in batches, and can say whether they have arrived; the SDK's own flush forgets what is under way. */
 export class SpanDelivery extends BatchSpanProcessor {
   readonly #underWay: ReadonlySet<Promise<void>>;
@@ -30,16 +33,40 @@ export class SpanDelivery extends BatchSpanProcessor {
   }
 }
 
+/**
+ * Tells what is under way, and hands over one batch in each turn of the event loop: to write one takes the thread, and a
+ * flush asks for all that wait.
+ */
 function following(exporter: SpanExporter, underWay: Set<Promise<void>>): SpanExporter {
+  const waiting: (() => void)[] = [];
+  let handed = 0;
+  let isPausing = false;
+  const next = () => {
+    if (isPausing || handed >= MAX_HANDED) return;
+    const hand = waiting.shift();
+    if (!hand) return;
+    handed++;
+    isPausing = true;
+    setImmediate(() => {
+      isPausing = false;
+      next();
+    });
+    hand();
+  };
   return {
     export(spans, done) {
       const { promise, resolve } = Promise.withResolvers<void>();
       underWay.add(promise);
-      exporter.export(spans, (result) => {
-        done(result);
-        underWay.delete(promise);
-        resolve();
-      });
+      waiting.push(() =>
+        exporter.export(spans, (result) => {
+          handed--;
+          done(result);
+          underWay.delete(promise);
+          resolve();
+          next();
+        }),
+      );
+      next();
     },
     shutdown: () => exporter.shutdown(),
   };

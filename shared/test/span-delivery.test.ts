@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { SpanDelivery } from '@loom/shared/span-delivery.ts';
 import { type ExportResult, ExportResultCode } from '@opentelemetry/core';
@@ -7,9 +8,9 @@ const TAKEN = { code: ExportResultCode.SUCCESS };
 const REFUSED = { code: ExportResultCode.FAILED, error: new Error('no collector') };
 
 /** A delivery to a collector that answers when it is told to, and a way to end so many spans. */
-function open(maxQueueSize = 10) {
+function open({ maxQueueSize = 10, maxExportBatchSize = 2 } = {}) {
   const waiting: ((result: ExportResult) => void)[] = [];
-  const batching = { maxQueueSize, maxExportBatchSize: 2, scheduledDelayMillis: 60_000 };
+  const batching = { maxQueueSize, maxExportBatchSize, scheduledDelayMillis: 60_000 };
   const exporter = {
     export: (_: unknown, done: (result: ExportResult) => void) => void waiting.push(done),
     shutdown: async () => {},
@@ -58,9 +59,10 @@ describe('SpanDelivery', () => {
 
   test('says once that spans were refused, and that the next ones have arrived', async () => {
     const { delivery, end, answer } = open();
-    const flush = (result: ExportResult) => {
+    const flush = async (result: ExportResult) => {
       end(1);
       const flushed = delivery.flush();
+      await nextTurn();
       answer(result);
       return flushed;
     };
@@ -69,13 +71,46 @@ describe('SpanDelivery', () => {
   });
 
   test('says that spans are lost for which the queue had no room', async () => {
-    const { delivery, end, answer } = open(3);
+    const { delivery, end, answer } = open({ maxQueueSize: 3 });
     // The first two are under way, three wait.
     end(7);
 
     const flushed = delivery.flush();
-    answer(TAKEN);
+    for (let turn = 0; turn < 3; turn += 1) {
+      answer(TAKEN);
+      await nextTurn();
+    }
 
     expect(await flushed).toBe(false);
+  });
+
+  test('lets others have their turn between two batches, however many wait', async () => {
+    const { delivery, end, waiting, answer } = open();
+    end(6);
+
+    const flushed = delivery.flush();
+    const handed = [waiting.length];
+    for (let turn = 0; turn < 3; turn += 1) {
+      await nextTurn();
+      handed.push(waiting.length);
+    }
+    answer(TAKEN);
+
+    expect([handed, await flushed]).toEqual([[1, 2, 3, 3], true]);
+  });
+
+  test('never has so many under way at once that the exporter would refuse one', async () => {
+    const { delivery, end, waiting, answer } = open({ maxQueueSize: 40, maxExportBatchSize: 1 });
+    end(40);
+
+    const flushed = delivery.flush();
+    const handed: number[] = [];
+    for (let round = 0; round < 3; round += 1) {
+      for (let turn = 0; turn < 40; turn += 1) await nextTurn();
+      handed.push(waiting.length);
+      answer(TAKEN);
+    }
+
+    expect([handed, await flushed]).toEqual([[16, 16, 8], true]);
   });
 });
