@@ -191,6 +191,11 @@ export class Exchange {
     this.#span.setAttribute(ATTRIBUTE.httpStatus, response.statusCode ?? 0);
   }
 
+  /** Whether its answer has begun and not ended. */
+  get isRelaying(): boolean {
+    return this.#response !== undefined && !this.#isEnded;
+  }
+
   /** Whether a piece of the body is the last one of a message that is not streamed. */
   isWholeWith(chunk: Buffer): boolean {
     return this.#observer?.isWholeWith(chunk) ?? false;

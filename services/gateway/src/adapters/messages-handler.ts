@@ -19,6 +19,7 @@ import type { Leisure } from './leisure.ts';
 import type { Metrics } from './metrics.ts';
 import type { SessionRecords } from './session-records.ts';
 import { TracePlacer } from './trace-placer.ts';
+import { Turnstile } from './turnstile.ts';
 import type { UpstreamProxy } from './upstream-proxy.ts';
 
 const CLIENT_LEFT = 'the client has left';
@@ -40,6 +41,7 @@ export class MessagesHandler {
   readonly #metrics: Metrics;
   readonly #log: Logger;
   readonly #active = new Set<Exchange>();
+  readonly #turnstile = new Turnstile(() => this.#isRelaying());
 
   constructor(options: {
     gateway: string;
@@ -74,6 +76,11 @@ export class MessagesHandler {
     return this.#active;
   }
 
+  #isRelaying(): boolean {
+    for (const exchange of this.#active) if (exchange.isRelaying) return true;
+    return false;
+  }
+
   /** Waits until all exchanges have ended, and said so. */
   async ended(): Promise<void> {
     await Promise.all([...this.#active].map((exchange) => exchange.ended));
@@ -93,6 +100,7 @@ export class MessagesHandler {
       // With a reason of its own: without one, each would cost an exception and its stack.
       gone.abort(CLIENT_LEFT);
     });
+    await this.#turnstile.pass();
     let body: BodyParts = [bytes];
     let prepared: Prepared | undefined;
     try {
