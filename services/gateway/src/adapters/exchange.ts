@@ -247,8 +247,10 @@ export class Exchange {
       if (endReason !== 'client_closed')
         this.#span.setStatus({ code: SpanStatusCode.ERROR, message: errorType ?? endReason });
     }
-    this.#span.setAttributes(attributes).end(performance.now());
+    const endedMs = performance.now();
     this.#leisure.add(() => {
+      // The span that fills a batch has the batch written out: other ends would wait for that.
+      this.#span.setAttributes(attributes).end(endedMs);
       this.#attempt('counts', () => this.#account({ ...data, ...failure }));
       this.#told.resolve();
       return undefined;
