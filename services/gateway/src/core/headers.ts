@@ -31,8 +31,11 @@ export function requestHeaders(raw: string[], bodyBytes: number | undefined): Ou
   // Without a prototype: `__proto__` is then a header name like any other.
   const headers: OutgoingHeaders = Object.create(null);
   const spelling = new Map<string, string>();
-  for (const [name, value] of endToEnd(raw)) {
+  const listed = listedIn(raw);
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const [name, value] = [raw[at] as string, raw[at + 1] as string];
     const lower = name.toLowerCase();
+    if (!isEndToEnd(lower, listed)) continue;
     if (LOOM_ONLY.has(lower) || lower.startsWith('x-loom-') || lower === 'host' || lower === 'expect') continue;
     const isFraming = FRAMING.has(lower);
     if (isFraming && bodyBytes !== undefined) continue;
@@ -54,24 +57,26 @@ export function requestHeaders(raw: string[], bodyBytes: number | undefined): Ou
  * responseHeaders(['Set-Cookie', 'a', 'Connection', 'close', 'Set-Cookie', 'b']); // ['Set-Cookie', 'a', 'Set-Cookie', 'b']
  */
 export function responseHeaders(raw: string[]): string[] {
-  return endToEnd(raw)
-    .filter(([name]) => name.toLowerCase() !== 'transfer-encoding')
-    .flat();
+  const headers: string[] = [];
+  const listed = listedIn(raw);
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const [name, value] = [raw[at] as string, raw[at + 1] as string];
+    const lower = name.toLowerCase();
+    if (lower !== 'transfer-encoding' && isEndToEnd(lower, listed)) headers.push(name, value);
+  }
+  return headers;
 }
 
-/** Without what concerns one connection only: the known names, and those that `connection` lists. Framing stays. */
-function endToEnd(raw: string[]): [name: string, value: string][] {
-  const pairs = Array.from({ length: Math.floor(raw.length / 2) }, (_, at): [string, string] => [
-    raw[2 * at] as string,
-    raw[2 * at + 1] as string,
-  ]);
-  const listed = new Set(
-    pairs
-      .filter(([name]) => name.toLowerCase() === 'connection')
-      .flatMap(([, value]) => value.split(',').map((token) => token.trim().toLowerCase())),
-  );
-  return pairs.filter(([name]) => {
-    const lower = name.toLowerCase();
-    return FRAMING.has(lower) || !(HOP_BY_HOP.has(lower) || listed.has(lower));
-  });
+/** Whether a header concerns more than one connection: neither its name nor `connection` says otherwise. Framing stays. */
+function isEndToEnd(lower: string, listed: ReadonlySet<string>): boolean {
+  return FRAMING.has(lower) || !(HOP_BY_HOP.has(lower) || listed.has(lower));
+}
+
+/** The names that `connection` lists, in lower case. */
+function listedIn(raw: string[]): ReadonlySet<string> {
+  const listed = new Set<string>();
+  for (let at = 0; at + 1 < raw.length; at += 2)
+    if (raw[at]?.toLowerCase() === 'connection')
+      for (const token of (raw[at + 1] as string).split(',')) listed.add(token.trim().toLowerCase());
+  return listed;
 }
