@@ -43,6 +43,8 @@ export interface Arrival {
 
 /** A longer body is hashed when nobody else needs the thread, bytes. */
 const MAX_HASHED_AT_ONCE_BYTES = 131_072;
+/** By then it is on its way, and a prompt answer has begun, milliseconds. */
+const HASH_AFTER_MS = 10;
 
 /** What went upstream, as it is told of. */
 type Sent = Omit<Staged, 'lost'> & { sha256: BodySha256 };
@@ -145,11 +147,10 @@ export class Exchange {
     const forwardedAt = Date.now();
     const { body, sha256 = new BodySha256(body) } = staged;
     this.#untold = () => this.#tellForwarded({ ...staged, sha256 }, new Date(forwardedAt).toISOString());
+    if (lengthOf(body) > MAX_HASHED_AT_ONCE_BYTES)
+      setTimeout(() => this.#leisure.add(() => this.#hashAndCatchUp(sha256)), HASH_AFTER_MS);
     // By then Node has handed it to a connection that is open.
-    setImmediate(() => {
-      if (lengthOf(body) > MAX_HASHED_AT_ONCE_BYTES) this.#leisure.add(() => this.#hashAndCatchUp(sha256));
-      else this.#catchUp();
-    });
+    else setImmediate(() => this.#catchUp());
   }
 
   /** The end does not wait for it: what is not hashed by then is hashed at once. */

@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type BodyParts, lengthOf, slicesOf } from '../core/splice.ts';
 
 /** So much is written in one turn of the event loop, bytes: on its way it is encrypted and copied. */
-const SLICE_BYTES = 262_144;
+const SLICE_BYTES = 1_048_576;
 
 /**
  * Writes a body that was read whole, and ends the request: at once, so that it leaves in as few packets as there can be,

@@ -7,8 +7,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { sendBody } from '../../src/adapters/send-body.ts';
 
-const SLICE_BYTES = 262_144;
-const long = randomBytes(8 * SLICE_BYTES + 1);
+const SLICE_BYTES = 1_048_576;
+const long = randomBytes(2 * SLICE_BYTES + 1);
 
 const server = http.createServer();
 server.listen(0, '127.0.0.1');
@@ -52,7 +52,7 @@ describe('sendBody', () => {
     const { arrived, turns, isBeingWritten } = await send([long.subarray(0, 300_001), long.subarray(300_001)]);
 
     expect([arrived.equals(long), isBeingWritten]).toEqual([true, true]);
-    expect(turns).toBeGreaterThanOrEqual(9);
+    expect(turns).toBeGreaterThanOrEqual(3);
   });
 
   test('leaves a request alone that is destroyed meanwhile', async () => {
