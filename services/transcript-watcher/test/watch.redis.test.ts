@@ -143,7 +143,8 @@ describe('the watcher', () => {
   });
 
   test('does not take a session again that was asked for twice and let go', async () => {
-    const replica = await world.start({ LOOM_WATCH_IDLE_MS: '300', ...POLLING });
+    // Long enough for the second request to come meanwhile.
+    const replica = await world.start({ LOOM_WATCH_IDLE_MS: '2000', ...POLLING });
     await world.request(S1);
     await holds(replica);
     // The second request asks while the first one's lease is held: BullMQ gives it once more afterwards.
