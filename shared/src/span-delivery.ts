@@ -1,3 +1,4 @@
+import { ExportResultCode } from '@opentelemetry/core';
 import { BatchSpanProcessor, type SpanExporter } from '@opentelemetry/sdk-trace';
 import { lossCounting, lostSoFar } from './export-losses.ts';
 
@@ -57,15 +58,21 @@ function following(exporter: SpanExporter, underWay: Set<Promise<void>>): SpanEx
     export(spans, done) {
       const { promise, resolve } = Promise.withResolvers<void>();
       underWay.add(promise);
-      waiting.push(() =>
-        exporter.export(spans, (result) => {
-          handed--;
-          done(result);
-          underWay.delete(promise);
-          resolve();
-          next();
-        }),
-      );
+      const end: typeof done = (result) => {
+        handed--;
+        done(result);
+        underWay.delete(promise);
+        resolve();
+        next();
+      };
+      waiting.push(() => {
+        try {
+          exporter.export(spans, end);
+        } catch (error) {
+          // Nobody stands behind it in that turn: it would end the process.
+          end({ code: ExportResultCode.FAILED, error: error as Error });
+        }
+      });
       next();
     },
     shutdown: () => exporter.shutdown(),

@@ -8,11 +8,16 @@ const TAKEN = { code: ExportResultCode.SUCCESS };
 const REFUSED = { code: ExportResultCode.FAILED, error: new Error('no collector') };
 
 /** A delivery to a collector that answers when it is told to, and a way to end so many spans. */
-function open({ maxQueueSize = 10, maxExportBatchSize = 2 } = {}) {
+function open({ maxQueueSize = 10, maxExportBatchSize = 2, fails = (_: number): boolean => false } = {}) {
+  let batches = 0;
   const waiting: ((result: ExportResult) => void)[] = [];
   const batching = { maxQueueSize, maxExportBatchSize, scheduledDelayMillis: 60_000 };
   const exporter = {
-    export: (_: unknown, done: (result: ExportResult) => void) => void waiting.push(done),
+    export(_: unknown, done: (result: ExportResult) => void) {
+      batches += 1;
+      if (fails(batches)) throw new TypeError('a bug of the exporter');
+      waiting.push(done);
+    },
     shutdown: async () => {},
   };
   const delivery = new SpanDelivery(exporter, batching);
@@ -82,6 +87,18 @@ describe('SpanDelivery', () => {
     }
 
     expect(await flushed).toBe(false);
+  });
+
+  test('says that spans are lost which the exporter could not write, and goes on with the next ones', async () => {
+    const { delivery, end, waiting, answer } = open({ fails: (batch) => batch > 1 && batch < 4 });
+    end(10);
+
+    const flushed = delivery.flush();
+    for (let turn = 0; turn < 6; turn += 1) await nextTurn();
+    const handed = waiting.length;
+    answer(TAKEN);
+
+    expect([handed, await flushed]).toEqual([3, false]);
   });
 
   test('lets others have their turn between two batches, however many wait', async () => {

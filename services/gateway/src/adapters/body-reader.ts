@@ -90,6 +90,14 @@ export class BodyReader {
       request.on('error', () => {}).resume();
       this.#options.metrics.bodiesRefused.add(1, { reason });
     };
+    const lookAhead = () => {
+      try {
+        strings?.lookAhead(length);
+      } catch {
+        // A fault of ours: nobody stands behind it here, and the walk finds the strings by itself.
+        strings = undefined;
+      }
+    };
     const onData = (piece: Buffer) => {
       if (length + piece.length > maxBytes) refuse('too_large', tooLarge(maxBytes));
       else if (this.#heldBytes + piece.length + PIECE_BYTES > maxHeldBytes)
@@ -102,7 +110,7 @@ export class BodyReader {
         if (room) piece.copy(room, length);
         else pieces.push(piece);
         length += piece.length;
-        strings?.lookAhead(length);
+        lookAhead();
         hold(piece.length + (room ? 0 : PIECE_BYTES));
       }
     };

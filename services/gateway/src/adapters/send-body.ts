@@ -14,8 +14,8 @@ const SLICE_BYTES = 1_048_576;
  */
 export function sendBody(request: ClientRequest, body: BodyParts): boolean {
   const isLong = lengthOf(body) > SLICE_BYTES;
-  // Whoever made the request hears of its errors.
-  if (isLong) sendSlices(request, body).catch(() => {});
+  // Whoever made the request hears of it: half a body must not wait for the rest for ever.
+  if (isLong) sendSlices(request, body).catch((error: Error) => request.destroy(error));
   else {
     write(request, body);
     request.end();

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, expect, test } from '@jest/globals';
+import { afterAll, expect, jest, test } from '@jest/globals';
 import { BodyReader, type ReceivedBody } from '../../src/adapters/body-reader.ts';
+import { JsonStrings } from '../../src/core/json-strings.ts';
 import { scanBody } from '../../src/core/scan-body.ts';
 
 const counter = { add: () => {} };
@@ -56,4 +57,17 @@ test.each([
 
   expect([bytes.toString(), strings]).toEqual([pieces.join(''), undefined]);
   expect(scanBody(bytes, strings)?.messages.length).toBe(1);
+});
+
+test('a bug in looking ahead costs nothing but that', async () => {
+  // No input is known to cause one.
+  const broken = jest.spyOn(JsonStrings.prototype, 'lookAhead').mockImplementation(() => {
+    throw new TypeError('a bug');
+  });
+
+  const { bytes, strings } = await send([BODY], { 'content-length': BODY.length });
+
+  expect(broken).toHaveBeenCalledTimes(1);
+  broken.mockRestore();
+  expect([bytes.toString(), strings]).toEqual([BODY, undefined]);
 });
