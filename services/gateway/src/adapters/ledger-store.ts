@@ -4,11 +4,11 @@ import { untraced } from '@loom/shared/telemetry.ts';
 import { LRUCache } from 'lru-cache';
 import { LedgerEntry } from '../core/ledger.ts';
 import type { BoundedReads } from './bounded-reads.ts';
+import { REMEMBERED_SESSIONS } from './session-records.ts';
 
 /** So much longer than other reads: a miss would send the whole history without its edits, and have it billed anew. */
 const TIMES_AS_LONG = 5;
 const KEEP_SECONDS = 30 * 24 * 3600;
-const MAX_SESSIONS = 1_000;
 const CATCH_UP_MS = 1_000;
 const CATCH_UP_BATCH = 100;
 const MAX_UNWRITTEN = 10_000;
@@ -32,7 +32,7 @@ interface SessionLedger {
  * restarts and other gateways. While Redis is away memory serves, and what it did not take is written later.
  */
 export class LedgerStore {
-  readonly #sessions = new LRUCache<string, SessionLedger>({ max: MAX_SESSIONS });
+  readonly #sessions = new LRUCache<string, SessionLedger>({ max: REMEMBERED_SESSIONS });
   /** What is not known to be in Redis, by key and field. */
   readonly #unwritten = new Map<string, LedgerRecord>();
   readonly #streams: Streams;

@@ -7,7 +7,10 @@ import { TurnRecord } from '../core/turn-record.ts';
 import type { BoundedReads } from './bounded-reads.ts';
 
 const KEEP_SECONDS = 30 * 24 * 3600;
-const MAX_SESSIONS = 10_000;
+/** Sessions, the last used ones, that a gateway has in memory; what it held of others is read from Redis again. */
+export const REMEMBERED_SESSIONS = 1_000;
+/** Agents that run: what is remembered of the others has had its use. */
+const REMEMBERED_AGENTS = 1_000;
 /** A session without a profile may get one by way of another gateway. */
 const CHECKED_FOR_MS = 10_000;
 
@@ -25,10 +28,16 @@ const Turns = z.array(TurnRecord);
  * away memory serves, and what it did not take is written when it is back.
  */
 export class SessionRecords {
-  readonly #memory = new LRUCache<string, SessionRecord>({ max: MAX_SESSIONS });
-  readonly #checked = new LRUCache<string, true>({ max: MAX_SESSIONS, ttl: CHECKED_FOR_MS });
-  readonly #unwritten = new LRUCache<string, true>({ max: MAX_SESSIONS });
-  readonly #agents = new LRUCache<string, TurnRecord>({ max: MAX_SESSIONS });
+  readonly #memory = new LRUCache<string, SessionRecord>({
+    max: REMEMBERED_SESSIONS,
+    dispose: (_, session, reason) => {
+      if (reason === 'evict') this.#letGo(session);
+    },
+  });
+  readonly #checked = new LRUCache<string, true>({ max: REMEMBERED_SESSIONS, ttl: CHECKED_FOR_MS });
+  /** Those of them that Redis has not got as they are. */
+  readonly #unwritten = new Set<string>();
+  readonly #agents = new LRUCache<string, TurnRecord>({ max: REMEMBERED_AGENTS });
   readonly #streams: Streams;
   readonly #reads: BoundedReads;
   readonly #log: Logger;
@@ -38,7 +47,7 @@ export class SessionRecords {
     this.#reads = reads;
     this.#log = log;
     this.#streams.onReady(() => {
-      for (const session of this.#unwritten.keys()) void this.#write(session, this.#memory.peek(session));
+      for (const session of this.#unwritten) void this.#write(session, this.#memory.peek(session));
     });
   }
 
@@ -80,6 +89,16 @@ export class SessionRecords {
     this.#agents.set(`${session}:${agentId}`, turn);
   }
 
+  #letGo(session: string): void {
+    // So that its next request asks Redis.
+    this.#checked.delete(session);
+    if (this.#unwritten.delete(session)) this.#forget(session);
+  }
+
+  #forget(session: string): void {
+    this.#log.warn('a session is forgotten that Redis did not get: its next request may begin a new turn', { session });
+  }
+
   #parse(turns: string): SessionRecord {
     try {
       return { turns: Turns.parse(JSON.parse(turns)) };
@@ -94,7 +113,7 @@ export class SessionRecords {
     if (!record) return;
     if (!this.#streams.connected) {
       // Tried all the same, it would cost each request two errors with their stacks.
-      this.#unwritten.set(session, true);
+      this.#unwritten.add(session);
       return;
     }
     const key = this.#key(session);
@@ -104,8 +123,9 @@ export class SessionRecords {
     const replies = await write.catch(() => null);
     const isWritten = replies?.every(([error]) => error === null) ?? false;
     if (isWritten) this.#unwritten.delete(session);
+    else if (!this.#memory.has(session)) this.#forget(session);
     else if (!this.#unwritten.has(session)) {
-      this.#unwritten.set(session, true);
+      this.#unwritten.add(session);
       this.#log.debug('a session is not stored yet', { session, error: replies?.find(([error]) => error)?.[0] });
     }
   }

@@ -7,7 +7,7 @@ import type { Redis } from 'ioredis';
 import { BoundedReads } from '../../src/adapters/bounded-reads.ts';
 import { LedgerStore } from '../../src/adapters/ledger-store.ts';
 import { openMetrics } from '../../src/adapters/metrics.ts';
-import { SessionRecords } from '../../src/adapters/session-records.ts';
+import { REMEMBERED_SESSIONS, SessionRecords } from '../../src/adapters/session-records.ts';
 import type { LedgerEntry } from '../../src/core/ledger.ts';
 import type { TurnRecord } from '../../src/core/turn-record.ts';
 import { log } from '../quiet-log.ts';
@@ -35,6 +35,7 @@ beforeEach(async () => {
   await until(() => streams.connected);
 });
 afterEach(async () => {
+  jest.restoreAllMocks();
   streams.close();
   await server.close();
 });
@@ -233,6 +234,32 @@ describe('SessionRecords', () => {
       sessions.turnOfAgent('s1', 'a2'),
       sessions.turnOfAgent('s2', 'a1'),
     ]).toEqual([TURN, undefined, undefined]);
+  });
+
+  test('reads a session again that gave its place in memory to others', async () => {
+    const sessions = new SessionRecords(streams, reads, log);
+    await sessions.find('s1');
+    sessions.remember('s1', said);
+    await until(async () => (await client.hlen('loom:session:s1')) === 2);
+
+    for (let at = 0; at < REMEMBERED_SESSIONS; at++) sessions.remember(`other-${at}`, { profile: 'beta' });
+
+    expect(sessions.peek('s1')).toEqual({});
+    expect(await sessions.find('s1')).toEqual(said);
+  });
+
+  test('says which session it forgets before Redis got it, and writes the others when it is back', async () => {
+    const warn = jest.spyOn(log, 'warn');
+    const sessions = new SessionRecords(streams, reads, log);
+    await server.kill();
+    await until(() => !streams.connected);
+
+    for (let at = 0; at <= REMEMBERED_SESSIONS; at++) sessions.remember(`s${at}`, { profile: 'alpha' });
+
+    expect(warn.mock.calls).toEqual([[expect.stringContaining('is forgotten'), { session: 's0' }]]);
+    await server.start();
+    await until(async () => (await client.dbsize()) === REMEMBERED_SESSIONS);
+    expect(await client.exists('loom:session:s0', 'loom:session:s1', `loom:session:s${REMEMBERED_SESSIONS}`)).toBe(2);
   });
 
   test('asks nothing of a Redis that is away, and writes what was said meanwhile when it is back', async () => {
