@@ -14,6 +14,8 @@ const RESTARTS: [part: number, service: string, by: NodeJS.Signals][] = [
   [0.26, 'transcript-watcher', 'SIGTERM'],
   [0.29, 'trace-grouper', 'SIGTERM'],
 ];
+/** Once the gateway is not started again: when as many sessions come as it remembers, so that its memory of them is full. */
+export const CROWD_FROM = 0.24;
 /** When Redis is stopped, and comes back with what it held. */
 const REDIS_RESTART = 0.32;
 /** From here on every process is the same one until the end, and what it holds is judged. */

@@ -6,11 +6,12 @@ import { parseArgs } from 'node:util';
 import { decodeEvent } from '@loom/shared/event.ts';
 import { startRedis } from '@loom/shared/testing/redis.ts';
 import { startUpstream } from '@loom/shared/testing/upstream.ts';
+import { REMEMBERED_SESSIONS } from '../../services/gateway/src/adapters/session-records.ts';
 import { startLocalStack } from '../local-stack.ts';
-import { disturb, JUDGED_FROM } from './disturbances.ts';
+import { CROWD_FROM, disturb, JUDGED_FROM } from './disturbances.ts';
 import { reportOf, tell } from './report.ts';
 import { type KeyFamily, Samples } from './samples.ts';
-import { respond, type Visits, visit } from './visitor.ts';
+import { respond, upTo, type Visits, visit } from './visitor.ts';
 
 const HELP = `Lets the whole of Loom work for a while and says what grew: every service a process of its own, a real Redis, a
 scripted API, sessions of every client that come and go, services that are ended and started again, lost connections.
@@ -22,7 +23,8 @@ usage: make soak [MINUTES=30]      (or: node deploy/soak/main.ts --minutes 30)
   --pause MS      between two requests of a session (300)
 
 Memory, live objects, descriptors, timers and handles, event-loop delay, Redis. The first 40 % are for warming up and for
-the restarts (70 % for a process's memory, which V8 fills slowly); from then on a series grows when even the low end of its slope (Theil and Sen, 95 %) moves it by more than
+the restarts (70 % for a process's memory, which V8 fills slowly). After the gateway's last one as many sessions come
+without a pause as it remembers (${REMEMBERED_SESSIONS}), so that what it holds is full before it is judged. From then on a series grows when even the low end of its slope (Theil and Sen, 95 %) moves it by more than
 it may move: 6 MB and 8 % of a process's memory, 2 MB and 4 % of live objects, 3 descriptors, handles or connections,
 20 ms of event-loop delay, 2 MB and 5 % of what Redis holds besides streams and keys that expire. Streams are held to
 their bounds, and every key of a session has to expire within 30 days. Ends with 1 when something grows or a request
@@ -31,6 +33,8 @@ fails. From 10 minutes on it writes deploy/soak/soak.svg and the README's part a
 const PROGRESS_MS = 10_000;
 const DAY_S = 24 * 3_600;
 const MAX_TTL_S = 30 * DAY_S;
+/** Visitors at a time while the gateway's memory of sessions is filled. */
+const CROWD = 8;
 /** A run is long enough for the README from here on. */
 const TOLD_MINUTES = 10;
 
@@ -135,12 +139,25 @@ function progress(): void {
   );
 }
 
+/** Sessions without a pause, as many as the gateway remembers: what it holds is judged when it can hold no more of them. */
+async function crowd(options: Parameters<typeof visit>[0]): Promise<void> {
+  const beginsMs = CROWD_FROM * forMs;
+  await delay(beginsMs, undefined, { signal: stopping.signal }).catch(() => {});
+  const numbers = upTo(REMEMBERED_SESSIONS);
+  say(`  ${REMEMBERED_SESSIONS} sessions without a pause`);
+  await Promise.all(Array.from({ length: CROWD }, () => visit({ ...options, pauseMs: 0 }, numbers)));
+  const isFull = samples.elapsedS * 1_000 < JUDGED_FROM * forMs;
+  if (!stopping.signal.aborted)
+    say(`  the crowd has left${isFull ? '' : '; too late: what the gateway remembers grew while it was judged'}`);
+}
+
 const ticker = setInterval(progress, PROGRESS_MS);
 const clock = setTimeout(stop, forMs);
 try {
   const options = { url: stack.url, redis: client, folder: state, pauseMs, visits, signal: stopping.signal };
   await Promise.all([
     ...Array.from({ length: visitors }, () => visit(options)),
+    crowd(options),
     sample(),
     disturb({ server, client, pids, forMs, stopping: stopping.signal, say: (line) => say(`  ${line}`) }),
   ]);

@@ -56,9 +56,15 @@ export interface VisitorOptions {
   signal: AbortSignal;
 }
 
-/** Opens one session after the other, each with something of everything, until it is told to stop. */
-export async function visit(options: VisitorOptions): Promise<void> {
-  for (let number = 0; !options.signal.aborted; number++) {
+/** One number after the other, up to a last one; those who share it share the numbers. */
+export function* upTo(last: number): Generator<number> {
+  for (let number = 0; number < last; number++) yield number;
+}
+
+/** Opens one session after the other, each with something of everything, for each number or until it is told to stop. */
+export async function visit(options: VisitorOptions, numbers: Iterable<number> = upTo(Infinity)): Promise<void> {
+  for (const number of numbers) {
+    if (options.signal.aborted) return;
     options.visits.sessions++;
     const visitor = new Visitor(options, VERSIONS[number % VERSIONS.length] as ClientVersion);
     try {
