@@ -4,7 +4,7 @@ import { median, send } from './measure.ts';
 import type { FirstByteCell } from './results.ts';
 import type { LoomTarget, Target } from './targets.ts';
 
-const WARM_UP_ROUNDS = 2;
+const WARM_UP_ROUNDS = 5;
 /** No client sends its next request in the moment in which it has the last answer. */
 const THINKS_MS = 8;
 
@@ -16,6 +16,8 @@ export interface FirstByteOptions {
   answer: string;
   rounds: number;
   requestsPerRound: number;
+  /** Default: 5. */
+  warmUpRounds?: number;
 }
 
 /**
@@ -23,11 +25,11 @@ export interface FirstByteOptions {
  * targets take turns within each round, in the one order and then in the other.
  */
 export async function measureFirstByte(options: FirstByteOptions): Promise<FirstByteCell> {
-  const { targets, kilobytes, newest, answer, rounds, requestsPerRound } = options;
+  const { targets, kilobytes, newest, answer, rounds, requestsPerRound, warmUpRounds = WARM_UP_ROUNDS } = options;
   const firstByte = new Map(targets.map(({ name }) => [name, [] as number[]]));
   const end = new Map(targets.map(({ name }) => [name, [] as number[]]));
   let repetition = 0;
-  for (let round = -WARM_UP_ROUNDS; round < rounds; round++)
+  for (let round = -warmUpRounds; round < rounds; round++)
     for (const target of round % 2 === 0 ? targets : targets.toReversed()) {
       const firstBytes: number[] = [];
       const ends: number[] = [];

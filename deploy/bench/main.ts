@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { measureFirstByte } from './first-byte.ts';
 import { judge } from './goals.ts';
 import { measureMemory } from './memory.ts';
-import { openRedisStates } from './redis-states.ts';
+import { measureRedisStates } from './redis-states.ts';
 import { tableOf, writeReport } from './report.ts';
 import { type Results, readResults, writeResults } from './results.ts';
 import { measureBeside, measureStreams } from './streams.ts';
@@ -15,17 +15,18 @@ const PARTS = ['first-byte', 'throughput', 'streams', 'beside', 'memory', 'redis
 const HELP = `Measures Loom against a bare express + http-proxy-middleware proxy ("hpm") and one that parses, edits and stringifies
 each body ("reparse"), in turns within one run, and says which goals it meets.
 
-  make bench                           everything, about 12 minutes
-  make bench ARGS=--quick              the same with few rounds, about 3 minutes; writes nothing
+  make bench                           everything, about 15 minutes
+  make bench ARGS=--quick              the same with few rounds, about 5 minutes; writes nothing
   make bench ARGS="--only first-byte"  one part of it, or several: first-byte,streams
 
 Parts: ${PARTS.join(', ')}.
 
 Loom has both rewriters live, metadata blocks in the body, events published to a Redis of its own and telemetry exported.
 The target has core 1 for itself; generator, upstream, Redis, rewriters and collector share core 0, so that neither steals
-from the other. Bodies are conversations like Claude Code's, 7 % backslashes. Ratios are the figures to compare,
-milliseconds depend on the machine. The figures are kept in deploy/bench/results.json, and the table and the chart are
-written from them: the chart to deploy/bench/first-byte.svg, both between their markers in README.md.
+from the other. Bodies are conversations like Claude Code's, 7 % backslashes. Each target is warm before it is
+measured. Ratios are the figures to compare, milliseconds depend on the machine. The figures are kept in
+deploy/bench/results.json, and the table and the chart are written from them: the chart to deploy/bench/first-byte.svg,
+both between their markers in README.md.
 `;
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -43,6 +44,7 @@ if (unknown.length > 0) {
 }
 const isWanted = (part: string) => only.includes(part);
 const rounds = (count: number) => (isQuick ? 3 : count);
+const warmUp = isQuick ? { warmUpMs: 500 } : {};
 if (availableParallelism() >= 2) execFileSync('taskset', ['-apc', '0', String(process.pid)], { stdio: 'ignore' });
 
 const results: Results = readResults();
@@ -87,16 +89,13 @@ if (isWanted('memory'))
 if (isWanted('redis-states'))
   await withTargets(async (targets, direct, collector) => {
     say('Redis healthy, stopped and gone');
-    const measure = await openRedisStates(targets, direct, collector);
-    results['redis-states'] = [];
-    for (const kilobytes of [4, 256, 1_024]) {
-      const cell = await measure(kilobytes, rounds(9), requestsFor(kilobytes));
-      say(
-        `  ${kilobytes} KB: added ms ${list(cell.addedMs)}; a second ${list(cell.perSecond, 0)}; CPU ms ${list(cell.cpuMs)}`,
-      );
-      results['redis-states'].push(cell);
-      keep();
-    }
+    const loom = await targets.startLoom('loom', direct.url, collector);
+    const sizes = [4, 256, 1_024];
+    const cells = await measureRedisStates({ direct, loom, kilobytes: sizes, rounds: isQuick ? 1 : 4, requestsFor });
+    for (const { kilobytes, addedMs, perSecond, cpuMs } of cells)
+      say(`  ${kilobytes} KB: added ms ${list(addedMs)}; a second ${list(perSecond, 0)}; CPU ms ${list(cpuMs)}`);
+    results['redis-states'] = cells;
+    keep();
   });
 if (isWanted('telemetry'))
   await withTargets((targets, direct, collector) =>
@@ -142,7 +141,14 @@ async function throughput(targets: Target[]): Promise<void> {
   for (const answer of ['json', 'sse'])
     for (const [size, requestsPerRound] of Object.entries(counts)) {
       const kilobytes = Number(size);
-      const cell = await measureThroughput({ targets, kilobytes, answer, rounds: rounds(3), requestsPerRound });
+      const cell = await measureThroughput({
+        targets,
+        kilobytes,
+        answer,
+        rounds: rounds(5),
+        requestsPerRound,
+        ...warmUp,
+      });
       say(`  ${size.padStart(4)} KB ${answer.padEnd(4)}  ${list(cell.perSecond, 0)}; CPU ${list(cell.cpuMs)}`);
       results.throughput.push(cell);
       keep();

@@ -6,7 +6,8 @@ import type { ThroughputCell } from './results.ts';
 import type { Target } from './targets.ts';
 
 const AT_A_TIME = 32;
-const WARM_UP_ROUNDS = 1;
+/** Until what a target does is compiled: one that does more needs longer, and would be compared half-way. */
+const WARM_UP_MS = 4_000;
 /** By then spans are exported and captures published: what follows from a request belongs to its price. */
 const SETTLED_MS = 500;
 
@@ -16,27 +17,37 @@ export interface ThroughputOptions {
   answer: string;
   rounds: number;
   requestsPerRound: number;
+  /** Default: 4,000. */
+  warmUpMs?: number;
 }
 
 /** Requests a second on the target's one core, 32 at a time, and what one of them costs of it. */
 export async function measureThroughput(options: ThroughputOptions): Promise<ThroughputCell> {
-  const { targets, kilobytes, answer, rounds, requestsPerRound } = options;
+  const { targets, kilobytes, answer, rounds, requestsPerRound, warmUpMs = WARM_UP_MS } = options;
   const perSecond = new Map(targets.map(({ name }) => [name, [] as number[]]));
   const cpuMs = new Map(targets.map(({ name }) => [name, [] as number[]]));
-  for (let round = -WARM_UP_ROUNDS; round < rounds; round++)
+  const requests = ({ name }: Target) =>
+    Array.from({ length: AT_A_TIME }, (_, at) => {
+      const session = `bench-many-${kilobytes}-${name}-${at}`;
+      return buildRequest({ bytes: kilobytes * 1_024, session, newest: 'tool-result', answer });
+    });
+  const sendAll = (target: Target, all: ReturnType<typeof requests>) =>
+    sendMany(requestsPerRound, AT_A_TIME, (at) =>
+      send(target.url, target.agent, all[at % AT_A_TIME] as (typeof all)[0]),
+    );
+  for (const target of targets) {
+    const all = requests(target);
+    for (const beganMs = performance.now(); performance.now() - beganMs < warmUpMs; ) await sendAll(target, all);
+    await pause(SETTLED_MS);
+  }
+  for (let round = 0; round < rounds; round++)
     for (const target of round % 2 === 0 ? targets : targets.toReversed()) {
-      const requests = Array.from({ length: AT_A_TIME }, (_, at) => {
-        const session = `bench-many-${kilobytes}-${target.name}-${at}`;
-        return buildRequest({ bytes: kilobytes * 1_024, session, newest: 'tool-result', answer });
-      });
+      const all = requests(target);
       const cpuBefore = cpuUs(target.pid);
       const startedMs = performance.now();
-      await sendMany(requestsPerRound, AT_A_TIME, (at) =>
-        send(target.url, target.agent, requests[at % AT_A_TIME] as (typeof requests)[0]),
-      );
+      await sendAll(target, all);
       const seconds = (performance.now() - startedMs) / 1_000;
       await pause(SETTLED_MS);
-      if (round < 0) continue;
       perSecond.get(target.name)?.push(requestsPerRound / seconds);
       cpuMs.get(target.name)?.push((cpuUs(target.pid) - cpuBefore) / 1_000 / requestsPerRound);
     }
