@@ -15,7 +15,7 @@ const PARTS = ['first-byte', 'throughput', 'streams', 'beside', 'memory', 'redis
 const HELP = `Measures Loom against a bare express + http-proxy-middleware proxy ("hpm") and one that parses, edits and stringifies
 each body ("reparse"), in turns within one run, and says which goals it meets.
 
-  make bench                           everything, about 15 minutes
+  make bench                           everything, about 20 minutes
   make bench ARGS=--quick              the same with few rounds, about 5 minutes; writes nothing
   make bench ARGS="--only first-byte"  one part of it, or several: first-byte,streams
 
