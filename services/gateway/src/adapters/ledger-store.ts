@@ -84,9 +84,7 @@ export class LedgerStore {
   /** Remembers what a rewriter answered about a message; the first answer stays. */
   record(session: string, anchor: string, entry: LedgerEntry): void {
     const ledger = this.#ledger(session);
-    const entries = ledger.entries.get(anchor) ?? new Map<string, LedgerEntry>();
-    if (entries.has(entry.rewriter)) return;
-    ledger.entries.set(anchor, entries.set(entry.rewriter, entry));
+    if (!remember(ledger, anchor, entry)) return;
     ledger.known.add(anchor);
     const news = { session, anchor, entry };
     this.#keepUnwritten(news);
@@ -104,6 +102,9 @@ export class LedgerStore {
     if (!ledger) {
       ledger = { entries: new Map(), known: new Set(), isLoaded: false };
       this.#sessions.set(session, ledger);
+      // It may have given its place to others before Redis took all of it.
+      for (const unwritten of this.#unwritten.values())
+        if (unwritten.session === session) remember(ledger, unwritten.anchor, unwritten.entry);
     }
     return ledger;
   }
@@ -112,10 +113,7 @@ export class LedgerStore {
     if (value === null) return;
     const anchor = field.slice(0, 64);
     try {
-      const entry = LedgerEntry.parse(JSON.parse(value));
-      const entries = ledger.entries.get(anchor) ?? new Map<string, LedgerEntry>();
-      // What memory has went out already; only the bytes that went out can match the cache.
-      if (!entries.has(entry.rewriter)) ledger.entries.set(anchor, entries.set(entry.rewriter, entry));
+      remember(ledger, anchor, LedgerEntry.parse(JSON.parse(value)));
     } catch (error) {
       this.#log.warn('a ledger entry is unreadable and has no effect', { entry: field, error });
     }
@@ -160,6 +158,18 @@ export class LedgerStore {
   #key(session: string): string {
     return this.#streams.key(`ledger:${session}`);
   }
+}
+
+/**
+ * Adds an entry; what is there already stays, since it went out, and only the bytes that went out can match the cache.
+ *
+ * @returns whether it is new
+ */
+function remember({ entries }: SessionLedger, anchor: string, entry: LedgerEntry): boolean {
+  const atAnchor = entries.get(anchor) ?? new Map<string, LedgerEntry>();
+  if (atAnchor.has(entry.rewriter)) return false;
+  entries.set(anchor, atAnchor.set(entry.rewriter, entry));
+  return true;
 }
 
 function fieldOf(anchor: string, { rewriter }: LedgerEntry): string {

@@ -117,6 +117,19 @@ describe('LedgerStore', () => {
     expect(await client.hlen('loom:ledger:s1')).toBe(1);
   });
 
+  test('knows what Redis has not got also of a session that gave its place in memory to others', async () => {
+    const ledger = new LedgerStore(streams, reads, log);
+    await full();
+    ledger.record('s1', ANCHOR, entryOf('scribe'));
+
+    for (let at = 0; at < REMEMBERED_SESSIONS; at++) await ledger.load(`other-${at}`, [], []);
+
+    expect(ledger.entriesAt('s1', ANCHOR)).toEqual([]);
+    await ledger.load('s1', [ANCHOR], ['scribe']);
+    expect(ledger.entriesAt('s1', ANCHOR)).toEqual([entryOf('scribe')]);
+    await ledger.close();
+  });
+
   test('keeps writing the others when one session cannot be written', async () => {
     const ledger = new LedgerStore(streams, reads, log);
     await client.set('loom:ledger:s1', 'no hash');
