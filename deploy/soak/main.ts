@@ -24,11 +24,12 @@ usage: make soak [MINUTES=30]      (or: node deploy/soak/main.ts --minutes 30)
 
 Memory, live objects, descriptors, timers and handles, event-loop delay, Redis. The first 40 % are for warming up and for
 the restarts (70 % for a process's memory, which V8 fills slowly). After the gateway's last one as many sessions come
-without a pause as it remembers (${REMEMBERED_SESSIONS}), so that what it holds is full before it is judged. From then on a series grows when even the low end of its slope (Theil and Sen, 95 %) moves it by more than
-it may move: 6 MB and 8 % of a process's memory, 2 MB and 4 % of live objects, 3 descriptors, handles or connections,
-20 ms of event-loop delay, 2 MB and 5 % of what Redis holds besides streams and keys that expire. Streams are held to
-their bounds, and every key of a session has to expire within 30 days. Ends with 1 when something grows or a request
-fails. From 10 minutes on it writes deploy/soak/soak.svg and the README's part about it; Ctrl-C ends it early.
+without a pause as it remembers (${REMEMBERED_SESSIONS}), so that what it holds is full before it is judged. From then on a series grows
+when even the low end of its slope (Theil and Sen, 95 %) moves it by more than it may move: 6 MB and 8 % of a process's
+memory, 2 MB and 4 % of live objects, 3 descriptors, handles or connections, 20 ms of event-loop delay, 2 MB and 5 % of
+what Redis holds besides streams and keys that expire. Streams are held to their bounds, and every key of a session has to
+expire within 30 days. Ends with 1 when something grows or a request fails. From 10 minutes on it writes
+deploy/soak/soak.svg and the README's part about it; Ctrl-C ends it early.
 `;
 const PROGRESS_MS = 10_000;
 const DAY_S = 24 * 3_600;
