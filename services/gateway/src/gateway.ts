@@ -61,7 +61,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   const holds = new EditHolds({ registry, publisher, pending, metrics, log });
   const openBreakers = () => holds.openBreakers;
   const presence = new Presence({ streams, log, gateway, tally: metrics.tally, openBreakers });
-  const ledger = new LedgerStore(streams, reads, log);
+  const ledger = new LedgerStore(streams, reads, metrics, log);
   const proxy = new UpstreamProxy({ url: config.LOOM_UPSTREAM_URL, idleMs: config.LOOM_UPSTREAM_IDLE_MS, log });
   const capture = config.LOOM_CAPTURE;
   const sha256 = (data: string | Uint8Array) => hash('sha256', data);
@@ -70,7 +70,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Gateway
   const captures = new Captures(capturing, { publisher, leisure, metrics, log });
   const replyStream = replies.stream;
   const stage = new EditStage({ gateway, capture, replyStream, registry, ledger, holds, publisher, metrics });
-  const sessions = new SessionRecords(streams, reads, log);
+  const sessions = new SessionRecords(streams, reads, metrics, log);
   const hookSecret = config.LOOM_HOOK_SECRET;
   const parts = { sessions, stage, publisher, captures, leisure, proxy, metrics, log };
   const messages = new MessagesHandler({ gateway, capture, hookSecret, ...parts });

@@ -21,7 +21,7 @@ export async function startHandler(harness: Harness, stage: Pick<EditStage, 'rec
   const spool = new Spool({ folder: harness.spoolFolder, maxBytes: 1_000_000, log });
   const publisher = new EventPublisher({ streams, spool, metrics, log, gateway: 'g1' });
   const proxy = new UpstreamProxy({ url: harness.upstream.url, idleMs: 5_000, log });
-  const sessions = new SessionRecords(streams, new BoundedReads(streams, metrics, 2_000), log);
+  const sessions = new SessionRecords(streams, new BoundedReads(streams, metrics, 2_000), metrics, log);
   const leisure = new Leisure();
   const captures = new Captures({ mode: 'none', redact: [], sha256 }, { publisher, leisure, metrics, log });
   const parts = { sessions, stage: stage as EditStage, publisher, captures, leisure, proxy, metrics, log };

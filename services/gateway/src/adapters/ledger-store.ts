@@ -4,14 +4,14 @@ import { untraced } from '@loom/shared/telemetry.ts';
 import { LRUCache } from 'lru-cache';
 import { LedgerEntry } from '../core/ledger.ts';
 import type { BoundedReads } from './bounded-reads.ts';
-import { REMEMBERED_SESSIONS } from './session-records.ts';
+import type { Metrics } from './metrics.ts';
+import { MAX_UNWRITTEN, REMEMBERED_SESSIONS } from './session-records.ts';
 
 /** So much longer than other reads: a miss would send the whole history without its edits, and have it billed anew. */
 const TIMES_AS_LONG = 5;
 const KEEP_SECONDS = 30 * 24 * 3600;
 const CATCH_UP_MS = 1_000;
 const CATCH_UP_BATCH = 100;
-const MAX_UNWRITTEN = 10_000;
 
 interface LedgerRecord {
   session: string;
@@ -37,13 +37,15 @@ export class LedgerStore {
   readonly #unwritten = new Map<string, LedgerRecord>();
   readonly #streams: Streams;
   readonly #reads: BoundedReads;
+  readonly #metrics: Pick<Metrics, 'unwrittenDropped'>;
   readonly #log: Logger;
   readonly #catchUp: NodeJS.Timeout;
   #isCatchingUp = false;
 
-  constructor(streams: Streams, reads: BoundedReads, log: Logger) {
+  constructor(streams: Streams, reads: BoundedReads, metrics: Pick<Metrics, 'unwrittenDropped'>, log: Logger) {
     this.#streams = streams;
     this.#reads = reads;
+    this.#metrics = metrics;
     this.#log = log;
     this.#catchUp = setInterval(() => void this.#writeAll(), CATCH_UP_MS);
     this.#catchUp.unref();
@@ -136,9 +138,13 @@ export class LedgerStore {
 
   #keepUnwritten(record: LedgerRecord): void {
     const id = this.#idOf(record);
-    if (this.#unwritten.size < MAX_UNWRITTEN || this.#unwritten.has(id)) this.#unwritten.set(id, record);
+    if (this.#unwritten.size < MAX_UNWRITTEN || this.#unwritten.has(id)) {
+      this.#unwritten.set(id, record);
+      return;
+    }
     // Beyond the bound a restart would forget the newest ones.
-    else this.#log.error('the ledger has too much to catch up: an entry may be lost', { session: record.session });
+    this.#metrics.unwrittenDropped.add(1, { kind: 'edit' });
+    this.#log.error('the ledger has too much to catch up: an entry may be lost', { session: record.session });
   }
 
   async #writeAll(): Promise<void> {

@@ -78,6 +78,9 @@ export function openMetrics() {
     unobserved: meter.createCounter('loom.responses.unobserved', {
       description: 'Answers that could not be read along',
     }),
+    unwrittenDropped: meter.createCounter('loom.unwritten.dropped', {
+      description: 'What too much waits for Redis to be kept until it is there, by kind: session, edit',
+    }),
     spooled: meter.createCounter('loom.spool.events', { description: 'Events that went to the spool' }),
     spoolDropped: meter.createCounter('loom.spool.dropped', { description: 'Events that the spool had no room for' }),
     overhead: meter.createHistogram('loom.gateway.overhead', {

@@ -6,8 +6,8 @@ import { until } from '@loom/shared/testing/until.ts';
 import type { Redis } from 'ioredis';
 import { BoundedReads } from '../../src/adapters/bounded-reads.ts';
 import { LedgerStore } from '../../src/adapters/ledger-store.ts';
-import { openMetrics } from '../../src/adapters/metrics.ts';
-import { REMEMBERED_SESSIONS, SessionRecords } from '../../src/adapters/session-records.ts';
+import { type Metrics, openMetrics } from '../../src/adapters/metrics.ts';
+import { MAX_UNWRITTEN, REMEMBERED_SESSIONS, SessionRecords } from '../../src/adapters/session-records.ts';
 import type { LedgerEntry } from '../../src/core/ledger.ts';
 import type { TurnRecord } from '../../src/core/turn-record.ts';
 import { log } from '../quiet-log.ts';
@@ -26,12 +26,14 @@ let server: RedisServer;
 let client: Redis;
 let streams: Streams;
 let reads: BoundedReads;
+let metrics: Metrics;
 
 beforeEach(async () => {
   server = await startRedis();
   client = server.client();
   streams = new Streams({ url: server.url, prefix: 'loom', source: '/test', log });
-  reads = new BoundedReads(streams, openMetrics(), 1_000);
+  metrics = openMetrics();
+  reads = new BoundedReads(streams, metrics, 1_000);
   await until(() => streams.connected);
 });
 afterEach(async () => {
@@ -85,7 +87,7 @@ describe('BoundedReads', () => {
 
 describe('LedgerStore', () => {
   test('writes what Redis did not take as soon as it does, and never over what is there', async () => {
-    const ledger = new LedgerStore(streams, reads, log);
+    const ledger = new LedgerStore(streams, reads, metrics, log);
     await full();
     ledger.record('s1', ANCHOR, entryOf('scribe'));
     ledger.record('s1', ANCHOR, entryOf('other', '"mine"'));
@@ -106,7 +108,7 @@ describe('LedgerStore', () => {
   });
 
   test('writes what is left when it closes', async () => {
-    const ledger = new LedgerStore(streams, reads, log);
+    const ledger = new LedgerStore(streams, reads, metrics, log);
     await full();
     ledger.record('s1', ANCHOR, entryOf('scribe'));
     await client.ping();
@@ -118,7 +120,7 @@ describe('LedgerStore', () => {
   });
 
   test('knows what Redis has not got also of a session that gave its place in memory to others', async () => {
-    const ledger = new LedgerStore(streams, reads, log);
+    const ledger = new LedgerStore(streams, reads, metrics, log);
     await full();
     ledger.record('s1', ANCHOR, entryOf('scribe'));
 
@@ -130,8 +132,22 @@ describe('LedgerStore', () => {
     await ledger.close();
   });
 
+  test('counts, and says, what may be lost because too much waits for Redis', async () => {
+    const error = jest.spyOn(log, 'error');
+    const dropped = jest.spyOn(metrics.unwrittenDropped, 'add');
+    const ledger = new LedgerStore(streams, reads, metrics, log);
+    await server.kill();
+    await until(() => !streams.connected);
+
+    for (let at = 0; at <= MAX_UNWRITTEN; at++) ledger.record('s1', `${at}`.padStart(64, '0'), entryOf('scribe'));
+
+    expect(error.mock.calls).toEqual([[expect.stringContaining('may be lost'), { session: 's1' }]]);
+    expect(dropped.mock.calls).toEqual([[1, { kind: 'edit' }]]);
+    await ledger.close();
+  });
+
   test('keeps writing the others when one session cannot be written', async () => {
-    const ledger = new LedgerStore(streams, reads, log);
+    const ledger = new LedgerStore(streams, reads, metrics, log);
     await client.set('loom:ledger:s1', 'no hash');
     await full();
     ledger.record('s1', ANCHOR, entryOf('scribe'));
@@ -144,7 +160,7 @@ describe('LedgerStore', () => {
   });
 
   test('asks again after a read that failed, and passes over an entry that is unreadable', async () => {
-    const ledger = new LedgerStore(streams, reads, log);
+    const ledger = new LedgerStore(streams, reads, metrics, log);
     await client.hset('loom:ledger:s1', `${ANCHOR}:scribe`, JSON.stringify(entryOf('scribe')), `${ANCHOR}:bad`, '{');
     server.freeze();
     await ledger.load('s1', [ANCHOR], ['scribe']);
@@ -161,7 +177,7 @@ describe('LedgerStore', () => {
   });
 
   test('waits five times as long for any answer: what it misses is billed anew', async () => {
-    const ledger = new LedgerStore(streams, new BoundedReads(streams, openMetrics(), 50), log);
+    const ledger = new LedgerStore(streams, new BoundedReads(streams, openMetrics(), 50), metrics, log);
     await ledger.load('s1', [ANCHOR], ['scribe']);
     server.freeze();
 
@@ -179,16 +195,16 @@ describe('SessionRecords', () => {
   const written = { profile: 'alpha', turns: JSON.stringify([TURN]) };
 
   test('remembers for other gateways, each thing as it was said last', async () => {
-    const sessions = new SessionRecords(streams, reads, log);
+    const sessions = new SessionRecords(streams, reads, metrics, log);
     sessions.remember('s1', said);
     sessions.remember('s1', { profile: 'beta' });
     await until(async () => (await client.hget('loom:session:s1', 'profile')) === 'beta');
 
-    expect(await new SessionRecords(streams, reads, log).find('s1')).toEqual({ ...said, profile: 'beta' });
+    expect(await new SessionRecords(streams, reads, metrics, log).find('s1')).toEqual({ ...said, profile: 'beta' });
   });
 
   test('serves from memory while Redis is away, and writes when it is back', async () => {
-    const sessions = new SessionRecords(streams, reads, log);
+    const sessions = new SessionRecords(streams, reads, metrics, log);
     await server.kill();
     await until(() => !streams.connected);
     sessions.remember('s1', said);
@@ -201,7 +217,7 @@ describe('SessionRecords', () => {
   });
 
   test('writes all of it with the next word, when a Redis without room took nothing', async () => {
-    const sessions = new SessionRecords(streams, reads, log);
+    const sessions = new SessionRecords(streams, reads, metrics, log);
     await full();
     sessions.remember('s1', said);
     await client.ping();
@@ -215,7 +231,7 @@ describe('SessionRecords', () => {
 
   test('lets what was said during a read stand', async () => {
     await client.hset('loom:session:s1', written);
-    const sessions = new SessionRecords(streams, reads, log);
+    const sessions = new SessionRecords(streams, reads, metrics, log);
 
     const finding = sessions.find('s1');
     sessions.remember('s1', { profile: 'beta' });
@@ -227,19 +243,19 @@ describe('SessionRecords', () => {
   test('begins anew where the turns in Redis are none that it can read', async () => {
     await client.hset('loom:session:s1', { profile: 'alpha', turns: '[{"traceId":"short"}]' });
 
-    expect(await new SessionRecords(streams, reads, log).find('s1')).toEqual({ profile: 'alpha' });
+    expect(await new SessionRecords(streams, reads, metrics, log).find('s1')).toEqual({ profile: 'alpha' });
   });
 
   test('reads the turns of a session whose profile it knows already', async () => {
     await client.hset('loom:session:s1', written);
-    const sessions = new SessionRecords(streams, reads, log);
+    const sessions = new SessionRecords(streams, reads, metrics, log);
     sessions.remember('s1', { profile: 'alpha' });
 
     expect(await sessions.find('s1')).toEqual(said);
   });
 
   test('knows in which turn it saw an agent of a session', () => {
-    const sessions = new SessionRecords(streams, reads, log);
+    const sessions = new SessionRecords(streams, reads, metrics, log);
     sessions.rememberAgent('s1', 'a1', TURN);
 
     expect([
@@ -250,7 +266,7 @@ describe('SessionRecords', () => {
   });
 
   test('reads a session again that gave its place in memory to others', async () => {
-    const sessions = new SessionRecords(streams, reads, log);
+    const sessions = new SessionRecords(streams, reads, metrics, log);
     await sessions.find('s1');
     sessions.remember('s1', said);
     await until(async () => (await client.hlen('loom:session:s1')) === 2);
@@ -261,22 +277,40 @@ describe('SessionRecords', () => {
     expect(await sessions.find('s1')).toEqual(said);
   });
 
-  test('says which session it forgets before Redis got it, and writes the others when it is back', async () => {
+  test('keeps what Redis has not got of a session that gave its place in memory to others, and writes all of it', async () => {
+    const sessions = new SessionRecords(streams, reads, metrics, log);
+    await server.kill();
+    await until(() => !streams.connected);
+    sessions.remember('s0', said);
+
+    for (let at = 1; at <= REMEMBERED_SESSIONS; at++) sessions.remember(`s${at}`, { profile: 'alpha' });
+    sessions.remember('s0', { profile: 'beta' });
+
+    expect([sessions.peek('s0'), await sessions.find('s0')]).toEqual([
+      { ...said, profile: 'beta' },
+      { ...said, profile: 'beta' },
+    ]);
+    await server.start();
+    await until(async () => (await client.dbsize()) === REMEMBERED_SESSIONS + 1);
+    expect(await client.hgetall('loom:session:s0')).toEqual({ ...written, profile: 'beta' });
+  });
+
+  test('counts, and says, what it has to forget before Redis got it', async () => {
     const warn = jest.spyOn(log, 'warn');
-    const sessions = new SessionRecords(streams, reads, log);
+    const dropped = jest.spyOn(metrics.unwrittenDropped, 'add');
+    const sessions = new SessionRecords(streams, reads, metrics, log);
     await server.kill();
     await until(() => !streams.connected);
 
-    for (let at = 0; at <= REMEMBERED_SESSIONS; at++) sessions.remember(`s${at}`, { profile: 'alpha' });
+    for (let at = 0; at <= MAX_UNWRITTEN; at++) sessions.remember(`s${at}`, { profile: 'alpha' });
 
     expect(warn.mock.calls).toEqual([[expect.stringContaining('is forgotten'), { session: 's0' }]]);
-    await server.start();
-    await until(async () => (await client.dbsize()) === REMEMBERED_SESSIONS);
-    expect(await client.exists('loom:session:s0', 'loom:session:s1', `loom:session:s${REMEMBERED_SESSIONS}`)).toBe(2);
+    expect(dropped.mock.calls).toEqual([[1, { kind: 'session' }]]);
+    expect([sessions.peek('s0'), sessions.peek('s1')]).toEqual([{}, { profile: 'alpha' }]);
   });
 
   test('asks nothing of a Redis that is away, and writes what was said meanwhile when it is back', async () => {
-    const sessions = new SessionRecords(streams, reads, log);
+    const sessions = new SessionRecords(streams, reads, metrics, log);
     await server.kill();
     await until(() => !streams.connected);
     const asked = jest.spyOn(streams.redis, 'pipeline');
