@@ -59,9 +59,10 @@ function following(exporter: SpanExporter, underWay: Set<Promise<void>>): SpanEx
       const { promise, resolve } = Promise.withResolvers<void>();
       underWay.add(promise);
       const end: typeof done = (result) => {
+        // Only the first word counts.
+        if (!underWay.delete(promise)) return;
         handed--;
         done(result);
-        underWay.delete(promise);
         resolve();
         next();
       };

@@ -8,14 +8,20 @@ const TAKEN = { code: ExportResultCode.SUCCESS };
 const REFUSED = { code: ExportResultCode.FAILED, error: new Error('no collector') };
 
 /** A delivery to a collector that answers when it is told to, and a way to end so many spans. */
-function open({ maxQueueSize = 10, maxExportBatchSize = 2, fails = (_: number): boolean => false } = {}) {
+function open({
+  maxQueueSize = 10,
+  maxExportBatchSize = 2,
+  fails = (_: number): boolean => false,
+  failsOnceAnswered = false,
+} = {}) {
   let batches = 0;
   const waiting: ((result: ExportResult) => void)[] = [];
   const batching = { maxQueueSize, maxExportBatchSize, scheduledDelayMillis: 60_000 };
   const exporter = {
     export(_: unknown, done: (result: ExportResult) => void) {
       batches += 1;
-      if (fails(batches)) throw new TypeError('a bug of the exporter');
+      if (failsOnceAnswered) done(TAKEN);
+      if (failsOnceAnswered || fails(batches)) throw new TypeError('a bug of the exporter');
       waiting.push(done);
     },
     shutdown: async () => {},
@@ -99,6 +105,13 @@ describe('SpanDelivery', () => {
     answer(TAKEN);
 
     expect([handed, await flushed]).toEqual([3, false]);
+  });
+
+  test('takes the first word of an exporter that fails when it has answered', async () => {
+    const { delivery, end } = open({ failsOnceAnswered: true });
+    end(4);
+
+    expect(await delivery.flush()).toBe(true);
   });
 
   test('lets others have their turn between two batches, however many wait', async () => {
