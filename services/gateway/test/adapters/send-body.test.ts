@@ -4,7 +4,7 @@ import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { afterAll, describe, expect, test } from '@jest/globals';
+import { afterAll, describe, expect, jest, test } from '@jest/globals';
 import { sendBody } from '../../src/adapters/send-body.ts';
 
 const SLICE_BYTES = 1_048_576;
@@ -53,6 +53,19 @@ describe('sendBody', () => {
 
     expect([arrived.equals(long), isBeingWritten]).toEqual([true, true]);
     expect(turns).toBeGreaterThanOrEqual(3);
+  });
+
+  test('ends a request whose body it cannot write to its end: nobody is to wait for the rest', async () => {
+    const { request } = await open(long.length);
+    const failed = once(request, 'error');
+    // No input is known to cause one.
+    jest.spyOn(request, 'uncork').mockImplementation(() => {
+      throw new TypeError('a bug');
+    });
+
+    sendBody(request, [long]);
+
+    expect(await failed).toEqual([new TypeError('a bug')]);
   });
 
   test('leaves a request alone that is destroyed meanwhile', async () => {
