@@ -23,10 +23,10 @@ Parts: ${PARTS.join(', ')}.
 
 Loom has both rewriters live, metadata blocks in the body, events published to a Redis of its own and telemetry exported.
 The target has core 1 for itself; generator, upstream, Redis, rewriters and collector share core 0, so that neither steals
-from the other. Bodies are conversations like Claude Code's, 7 % backslashes. Each target is warm before it is
-measured. Ratios are the figures to compare, milliseconds depend on the machine. The figures are kept in
-deploy/bench/results.json, and the table and the chart are written from them: the chart to deploy/bench/first-byte.svg,
-both between their markers in README.md.
+from the other. Bodies are conversations like Claude Code's, 7 % backslashes. In first-byte, throughput,
+redis-states and telemetry each target is warm before it is measured. Ratios are the figures to compare, milliseconds
+depend on the machine. The figures are kept in deploy/bench/results.json, and the table and the chart are written from
+them: the chart to deploy/bench/first-byte.svg, both between their markers in README.md.
 `;
 
 const say = (line: string) => process.stdout.write(`${line}\n`);

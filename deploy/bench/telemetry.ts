@@ -12,7 +12,7 @@ export interface TelemetryBench {
   say: (line: string) => void;
 }
 
-const WARM_UP_ROUNDS = 2;
+const WARM_UP_ROUNDS = 5;
 const REQUESTS_PER_ROUND = 20;
 /** Spans are exported within 200 ms. */
 const SETTLED_MS = 400;
