@@ -16,7 +16,7 @@ const HELP = `Measures Loom against a bare express + http-proxy-middleware proxy
 each body ("reparse"), in turns within one run, and says which goals it meets.
 
   make bench                           everything, about 20 minutes
-  make bench ARGS=--quick              the same with few rounds, about 5 minutes; writes nothing
+  make bench ARGS=--quick              the same with few rounds, about 9 minutes; writes nothing
   make bench ARGS="--only first-byte"  one part of it, or several: first-byte,streams
 
 Parts: ${PARTS.join(', ')}.
